@@ -1,0 +1,149 @@
+"""A prepared data set, opened. Owns its layout on disk; decodes nothing and changes nothing.
+
+    data/dataset.json                       spec, task, classes, target names, counts, version
+    data/<split>/samples.npy                N × spec.shape, memory-mapped
+    data/<split>/lengths.npy                N, int32
+    data/<split>/targets.npy                class: N int64 · multilabel: N × K float32 · regression: N × T float32
+    data/<split>/keys.npy                   N × 16 uint8, the content's hash
+    data/<split>/index.parquet              a row a sample: key (hex), name, group
+    augmented/{samples,lengths,targets}.npy copies of training samples, written by augment; origin.npy: N int64, the row
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from assay.errors import InputError
+from assay.modality import Spec
+
+SPLITS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Part:
+    """Samples that lie in one place."""
+
+    samples: NDArray[Any]
+    lengths: NDArray[np.int32]
+    targets: NDArray[Any]
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+
+@dataclass(frozen=True)
+class Split:
+    """One split: the originals, and for train the augmented copies as a second part."""
+
+    parts: tuple[Part, ...]
+    keys: NDArray[np.uint8]  # of the originals
+
+    def __len__(self) -> int:
+        return sum(len(part) for part in self.parts)
+
+    @property
+    def nbytes(self) -> int:
+        return sum(part.samples.nbytes for part in self.parts)
+
+    @property
+    def targets(self) -> NDArray[Any]:
+        return np.concatenate([part.targets for part in self.parts])
+
+
+@dataclass(frozen=True)
+class About:
+    """What dataset.json says."""
+
+    spec: Spec
+    task: str
+    target_names: tuple[str, ...]
+    classes: tuple[str, ...] | None  # of classification and multilabel, in the order of the outputs
+    counts: dict[str, int]
+    version: str  # a hash of every sample, target and split: equal data, equal version
+
+    @property
+    def num_outputs(self) -> int:
+        return len(self.classes) if self.classes is not None else len(self.target_names)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """What search and train see: the data that teaches and the data that chooses. Never test."""
+
+    about: About
+    train: Split
+    validation: Split
+
+
+def write_about(about: About, folder: Path) -> None:
+    """Write dataset.json; the last file of a prepared data set, so that a half-written one is not opened."""
+    (folder / "dataset.json").write_text(json.dumps(asdict(about), indent=1, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def read_about(folder: Path) -> About:
+    """Read dataset.json.
+
+    Raises:
+        InputError: it is missing or damaged.
+    """
+    path = folder / "dataset.json"
+    try:
+        said = json.loads(path.read_text(encoding="utf-8"))
+        spec = said.pop("spec")
+        return About(
+            spec=Spec(spec["modality"], tuple(spec["shape"]), spec["dtype"], tuple(spec["axes"])),
+            task=said["task"],
+            target_names=tuple(said["target_names"]),
+            classes=None if said["classes"] is None else tuple(said["classes"]),
+            counts=said["counts"],
+            version=said["version"],
+        )
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: there is no prepared data set; run `assay prepare` first.") from error
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: is damaged ({error}); run `assay prepare` again.") from error
+
+
+def read_split(folder: Path, name: str, augmented: Path | None = None) -> Split:
+    """Open one split, memory-mapped; with `augmented`, the copies follow the originals as a second part.
+
+    Raises:
+        InputError: an array is missing, cut short, or does not fit the others.
+    """
+    parts = [_part(folder / name)]
+    if augmented is not None and (augmented / "samples.npy").exists():
+        parts.append(_part(augmented))
+    keys = _array(folder / name / "keys.npy")
+    if len(keys) != len(parts[0]):
+        raise InputError(f"{folder / name}: {len(keys)} keys for {len(parts[0])} samples; run `assay prepare` again.")
+    return Split(tuple(parts), keys)
+
+
+def open_prepared(folder: Path, augmented: Path | None = None) -> Dataset:
+    """Open what prepare wrote, and what augment added, for training: train and validation.
+
+    Raises:
+        InputError: see `read_about` and `read_split`.
+    """
+    return Dataset(read_about(folder), read_split(folder, "train", augmented), read_split(folder, "validation"))
+
+
+def _part(folder: Path) -> Part:
+    part = Part(*(_array(folder / f"{name}.npy") for name in ("samples", "lengths", "targets")))
+    if not len(part.samples) == len(part.lengths) == len(part.targets):
+        raise InputError(f"{folder}: its arrays differ in length; run the stage that wrote it again.")
+    return part
+
+
+def _array(path: Path) -> NDArray[Any]:
+    try:
+        array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: is missing; run the stage that writes it again.") from error
+    except (ValueError, EOFError, OSError) as error:
+        raise InputError(f"{path}: is damaged ({error}); run the stage that writes it again.") from error
+    return array
