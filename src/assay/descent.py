@@ -1,0 +1,91 @@
+"""How weights move: the optimizer by its name, decoupled weight decay, and the learning rate of every step.
+
+A schedule is a function of the step alone, so a resumed run needs nothing kept for it. Knows no loss and no data.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch.optim import Optimizer as TorchOptimizer
+
+from assay.params import Optimizer, Schedule
+
+Groups = Sequence[Mapping[str, Any]]
+
+# https://arxiv.org/abs/1708.07120 and torch's OneCycleLR: where the cycle starts and ends, as shares of the highest rate.
+ONE_CYCLE_RISE, ONE_CYCLE_START, ONE_CYCLE_END = 0.3, 1 / 25, 1 / 250_000
+
+
+def make_optimizer(settings: Optimizer, groups: Groups) -> TorchOptimizer:
+    """The optimizer over parameter groups `{"params", "lr_scale", "decays"}`, fused into one kernel where torch has it.
+
+    Weight decay is not handed on: `decay_weights` does it alike for every optimizer.
+    """
+    make = _makers(settings)[settings.name]
+    return make([dict(group, lr=settings.lr * group["lr_scale"]) for group in groups])
+
+
+def _makers(settings: Optimizer) -> dict[str, Callable[[list[dict[str, Any]]], TorchOptimizer]]:
+    lr, momentum = settings.lr, settings.momentum
+    return {
+        "sgd": lambda groups: torch.optim.SGD(groups, lr=lr, fused=True),
+        "momentum": lambda groups: torch.optim.SGD(groups, lr=lr, momentum=momentum, fused=True),
+        "nesterov": lambda groups: torch.optim.SGD(groups, lr=lr, momentum=momentum, nesterov=momentum > 0, fused=True),
+        "rmsprop": lambda groups: torch.optim.RMSprop(groups, lr=lr, momentum=momentum),
+        "adagrad": lambda groups: torch.optim.Adagrad(groups, lr=lr),
+        "adam": lambda groups: torch.optim.Adam(groups, lr=lr, fused=True),
+        "adamw": lambda groups: torch.optim.AdamW(groups, lr=lr, weight_decay=0.0, fused=True),
+        "nadam": lambda groups: torch.optim.NAdam(groups, lr=lr),
+        "lion": lambda groups: _lion(groups, lr),
+    }
+
+
+def _lion(groups: list[dict[str, Any]], lr: float) -> TorchOptimizer:
+    from timm.optim import Lion  # timm takes seconds to import
+
+    optimizer: TorchOptimizer = Lion(groups, lr=lr, weight_decay=0.0)
+    return optimizer
+
+
+@torch.no_grad()
+def decay_weights(optimizer: TorchOptimizer, weight_decay: float) -> None:
+    """Shrink every weight by its learning rate × `weight_decay`, apart from the gradient (decoupled)."""
+    if not weight_decay:
+        return
+    for group in optimizer.param_groups:
+        if group["decays"] and group["lr"]:
+            torch._foreach_mul_(group["params"], 1 - group["lr"] * weight_decay)
+
+
+def set_rate(optimizer: TorchOptimizer, rate: float) -> None:
+    """Give every group its learning rate: `rate` × the group's scale."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate * group["lr_scale"]
+
+
+def rate_at(step: int, lr: float, schedule: Schedule, epochs: int, steps_an_epoch: int) -> float:
+    """The learning rate of `step` (from 0) of `epochs` × `steps_an_epoch` steps, at most `lr`."""
+    total = epochs * steps_an_epoch
+    warmup = min(round(schedule.warmup * steps_an_epoch), total)
+    if schedule.name == "one_cycle":
+        return lr * _one_cycle(step, total, warmup or max(1, round(ONE_CYCLE_RISE * total)))
+    if step < warmup:
+        return lr * (step + 1) / warmup
+    if schedule.name == "cosine":
+        return lr * _fall((step - warmup) / max(1, total - warmup), 1.0, 0.0)
+    if schedule.name == "step":
+        return lr * float(schedule.step_factor ** (step // steps_an_epoch // schedule.step_epochs))
+    return lr
+
+
+def _one_cycle(step: int, total: int, rise: int) -> float:
+    if step < rise:
+        return _fall((step + 1) / rise, ONE_CYCLE_START, 1.0)
+    return _fall((step - rise + 1) / max(1, total - rise), 1.0, ONE_CYCLE_END)
+
+
+def _fall(done: float, begin: float, end: float) -> float:
+    """Half a cosine from `begin` to `end` while `done` goes from 0 to 1."""
+    return end + (begin - end) * (1 + math.cos(math.pi * done)) / 2

@@ -1,0 +1,93 @@
+"""Rules of descent and the rate of every step."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from assay.descent import decay_weights, make_optimizer, rate_at, set_rate
+from assay.params import Optimizer, OptimizerName, Schedule, ScheduleName
+
+NAMES = list(OptimizerName.__args__)
+
+
+def groups_of(weight: torch.Tensor, bias: torch.Tensor) -> list[dict[str, object]]:
+    return [
+        {"params": [weight], "lr_scale": 1.0, "decays": True},
+        {"params": [bias], "lr_scale": 0.5, "decays": False},
+    ]
+
+
+@pytest.mark.parametrize("name", NAMES)
+class TestEveryOptimizer:
+    def test_goes_downhill(self, name: str) -> None:
+        weight, bias = (torch.full((4,), 2.0, requires_grad=True) for _ in range(2))
+        optimizer = make_optimizer(Optimizer(name=name, lr=0.02), groups_of(weight, bias))
+
+        def loss() -> torch.Tensor:
+            return (weight**2).sum() + (bias**2).sum()
+
+        before = float(loss())
+        for _ in range(20):
+            optimizer.zero_grad()
+            loss().backward()
+            set_rate(optimizer, 0.02)
+            optimizer.step()
+        assert float(loss()) < before
+
+    def test_decays_weights_alike_and_biases_never(self, name: str) -> None:
+        weight, bias = (torch.ones(3, requires_grad=True) for _ in range(2))
+        optimizer = make_optimizer(Optimizer(name=name, lr=0.1), groups_of(weight, bias))
+        decay_weights(optimizer, 0.5)
+        torch.testing.assert_close(weight.detach(), torch.full((3,), 0.95))
+        assert bias.tolist() == [1, 1, 1]
+
+
+def test_plain_gradient_descent_is_one_step_along_the_gradient() -> None:
+    weight, bias = torch.tensor([1.0], requires_grad=True), torch.tensor([0.0], requires_grad=True)
+    optimizer = make_optimizer(Optimizer(name="sgd", lr=0.1), groups_of(weight, bias))
+    (3 * weight).sum().backward()
+    optimizer.step()
+    assert weight.item() == pytest.approx(0.7)
+
+
+def test_a_group_learns_at_its_own_scale() -> None:
+    weight, bias = torch.ones(1, requires_grad=True), torch.ones(1, requires_grad=True)
+    optimizer = make_optimizer(Optimizer(name="sgd", lr=0.1), groups_of(weight, bias))
+    (weight + bias).sum().backward()
+    set_rate(optimizer, 0.2)
+    optimizer.step()
+    assert (weight.item(), bias.item()) == (pytest.approx(0.8), pytest.approx(0.9))
+
+
+@given(
+    name=st.sampled_from(ScheduleName.__args__),
+    warmup=st.floats(0, 5),
+    epochs=st.integers(1, 12),
+    steps=st.integers(1, 20),
+)
+def test_every_schedule_stays_between_zero_and_the_highest_rate(name: str, warmup: float, epochs: int, steps: int) -> None:
+    schedule = Schedule(name=name, warmup=warmup, step_epochs=3)
+    rates = [rate_at(step, 0.3, schedule, epochs, steps) for step in range(epochs * steps)]
+    assert all(0 <= rate <= 0.3 * (1 + 1e-12) for rate in rates)
+    assert rates[0] > 0
+
+
+def test_warm_up_rises_by_equal_steps_to_the_highest_rate() -> None:
+    rates = [rate_at(step, 1.0, Schedule(name="constant", warmup=2), 4, 2) for step in range(8)]
+    assert rates == [0.25, 0.5, 0.75, 1.0, 1.0, 1.0, 1.0, 1.0]
+
+
+def test_step_drops_by_its_factor_at_its_epochs() -> None:
+    schedule = Schedule(name="step", step_epochs=2, step_factor=0.5)
+    assert [rate_at(step, 1.0, schedule, 6, 1) for step in range(6)] == [1, 1, 0.5, 0.5, 0.25, 0.25]
+
+
+def test_one_cycle_rises_for_a_third_and_ends_near_nothing() -> None:
+    rates = [rate_at(step, 1.0, Schedule(name="one_cycle"), 10, 10) for step in range(100)]
+    assert rates.index(max(rates)) == 29
+    assert rates[-1] < 1e-4 < rates[0] < 0.1
+
+
+def test_cosine_is_half_way_in_the_middle() -> None:
+    assert rate_at(50, 1.0, Schedule(name="cosine"), 10, 10) == pytest.approx(0.5)
