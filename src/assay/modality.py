@@ -31,7 +31,7 @@ class Unreadable(Exception):
 
 @dataclass(frozen=True)
 class Sample:
-    """One decoded sample: an array in the room's shape, how much of its longest axis is used, and its size on arrival."""
+    """One decoded sample: an array in the room's shape, how much of its longest axis is used, its size on arrival."""
 
     array: NDArray[Any]
     length: int

@@ -37,7 +37,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 class Section(BaseModel):
     """A part of params.yaml: unknown names are refused, types are strict, nothing is changed after reading."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class Splits(Section):
@@ -79,7 +79,7 @@ class Policy(Section):
     contrast: Share = Field(0.0, description="share more or less contrast, at most")
     saturation: Share = Field(0.0, description="share more or less colour, at most (RGB)")
     noise: Share = Field(0.0, description="standard deviation of added noise, as a share of the value range, at most")
-    blur: Annotated[float, Field(ge=0, le=16)] = Field(0.0, description="standard deviation of the blur in pixels, at most")
+    blur: Annotated[float, Field(ge=0, le=16)] = Field(0.0, description="largest standard deviation in pixels")
     erase: Annotated[float, Field(ge=0, le=0.9)] = Field(0.0, description="share of the area erased, at most")
 
 
@@ -179,7 +179,7 @@ class Vary(Section):
 
 class Search(Section):
     trials: Annotated[int, Field(ge=0, le=1_000_000)] = Field(16, description="recipes tried; 0: the base recipe stays")
-    epochs: Annotated[int, Field(ge=1)] | None = Field(None, description="epochs of a trial, at most; null: the recipe's")
+    epochs: Annotated[int, Field(ge=1)] | None = Field(None, description="most epochs of a trial; null: the recipe's")
     workers: Annotated[int, Field(ge=1, le=100_000)] | Literal["auto"] = Field(
         "auto", description="trials at once; auto: what the machine or cluster holds"
     )

@@ -1,0 +1,82 @@
+"""Settings and recipes, read and written. Owns params.yaml's way into `Params` and every sentence about a wrong one.
+
+`load` reads what a person set, `read_recipe` and `write_recipe` what search chose, `explain` lists what may be set.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ruamel.yaml import YAML
+
+from assay.errors import InputError
+from assay.params import PARAMS_PATH, Params, Recipe, flat, nested
+from assay.settings.agreement import disagreements
+from assay.settings.document import Document, Problem, Where, read_document
+from assay.settings.validation import validated
+from assay.settings.wording import explain_rows
+
+__all__ = ["explain", "explain_rows", "load", "load_document", "read_recipe", "refuse", "write_recipe"]
+
+
+def load(path: str | Path = PARAMS_PATH) -> Params:
+    """Read and check params.yaml: types, ranges, names, and what settings must agree on.
+
+    Raises:
+        InputError: every problem of the file, one sentence each, in the order of its lines.
+    """
+    return load_document(path)[0]
+
+
+def load_document(path: str | Path) -> tuple[Params, Document]:
+    """As `load`, with the lines that a later check points to."""
+    document = read_document(path, "write one, or run assay in the folder that holds it.")
+    params, wrong, problems = validated(Params, document)
+    problems += [problem for problem in disagreements(params) if not _touches(problem, wrong)]
+    refuse(document, problems)
+    return params, document
+
+
+def read_recipe(path: str | Path) -> Recipe:
+    """Read a recipe that `write_recipe` wrote, or one written by hand in the same names.
+
+    Raises:
+        InputError: the file is missing, or says what no recipe says.
+    """
+    document = read_document(path, "run `assay search` first.")
+    recipe, _, problems = validated(Recipe, document)
+    refuse(document, problems)
+    return recipe
+
+
+def write_recipe(recipe: Recipe, path: str | Path) -> None:
+    """Write every field of `recipe` as plain YAML in the order of params.py: equal recipes give equal bytes."""
+    writer = YAML(typ="safe", pure=True)
+    writer.default_flow_style = False
+    writer.sort_base_mapping_type_on_output = False  # type: ignore[assignment]  # ruamel declares it None
+    with open(path, "w", encoding="utf-8") as file:
+        writer.dump(nested(flat(recipe)), file)
+
+
+def refuse(document: Document, problems: Sequence[Problem]) -> None:
+    """Raise `problems` as one error with their lines, in the order of the file; nothing where there are none.
+
+    Raises:
+        InputError: there is at least one problem.
+    """
+    placed = [(document.at(problem.where), problem.says) for problem in problems]
+    placed.sort(key=lambda item: item[0].line or 0)
+    sentences = dict.fromkeys(f"{position}: {says}" for position, says in placed)
+    if sentences:
+        raise InputError(*sentences)
+
+
+def explain() -> str:
+    """Every setting: name, type, range, default and meaning, as a table in Markdown."""
+    rows = [("name", "type", "range", "default", "meaning"), ("---",) * 5]
+    rows += [(f"`{row.name}`", row.kind, row.range, f"`{row.default}`", row.meaning) for row in explain_rows()]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows)
+
+
+def _touches(problem: Problem, wrong: set[Where]) -> bool:
+    """Whether a disagreement rests on a value that is wrong by itself and was set aside."""
+    return any(bad == where[: len(bad)] for bad in wrong for where in (problem.where, *problem.about))

@@ -1,0 +1,161 @@
+"""What settings must agree on with each other. Owns the rules between fields; the space's own are in space.py."""
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Set
+
+from assay.params import LOSSES_OF_TASK, METRICS_OF_TASK, Params, Policy, flat
+from assay.settings.document import Problem, Where
+from assay.settings.space import space_problems
+from assay.settings.wording import either, shown
+
+ANY_TASK = frozenset(LOSSES_OF_TASK)
+CLASSES_ONLY = ("label_smoothing", "class_weights", "augmentation.mixup", "augmentation.cutmix")
+
+
+def disagreements(params: Params) -> list[Problem]:
+    """Every rule between fields that `params` breaks."""
+    found = [problem for rule in RULES for problem in rule(params)]
+    return [*found, *misfits(params, possible_tasks(params)), *space_problems(params)]
+
+
+def possible_tasks(params: Params) -> frozenset[str]:
+    """The tasks that the data can turn out to have, from what is set alone."""
+    if params.data.task != "auto":
+        return frozenset({params.data.task})
+    return frozenset({"classification"}) if params.data.source in ("digits", "folder") else ANY_TASK
+
+
+def misfits(params: Params, tasks: Set[str]) -> Iterator[Problem]:
+    """Losses, metrics and fields that fit none of `tasks`: those possible, or the one that the prepared data has."""
+    about: tuple[Where, ...] = (("data", "task"), ("data", "source"))
+    task = either(sorted(tasks))
+    losses: list[tuple[str, Where, str]] = [("recipe.loss", ("recipe", "loss"), params.recipe.loss)]
+    varied = params.search.space.get("loss")
+    for choice in (varied.choices or []) if varied is not None else []:
+        losses.append(("a choice of search.space.loss", ("search", "space", "loss", "choices"), choice))
+    for name, where, value in losses:
+        known = _names(LOSSES_OF_TASK, tasks)
+        if value not in ("auto", *known) and value in _names(LOSSES_OF_TASK, ANY_TASK):
+            says = f"{name} is {shown(value)}, which does not fit {task}; it must be {_listed(known)}."
+            yield Problem(where, says, about)
+    metric, known = params.search.metric, _names(METRICS_OF_TASK, tasks)
+    if metric not in ("auto", *known):
+        says = f"search.metric is {shown(metric)}, which does not fit {task}; it must be {_listed(known)}."
+        yield Problem(("search", "metric"), says, about)
+    if tasks == {"regression"}:
+        yield from _needs_classes(params, about)
+
+
+def _listed(words: tuple[str, ...]) -> str:
+    return either(repr(word) for word in ("auto", *words))
+
+
+def _names(table: Mapping[str, tuple[str, ...]], tasks: Set[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name for task in table if task in tasks for name in table[task]))
+
+
+def _needs_classes(params: Params, about: tuple[Where, ...]) -> Iterator[Problem]:
+    values = flat(params.recipe)
+    for name in CLASSES_ONLY:
+        if values[name]:
+            off = "null" if name == "class_weights" else "0"
+            says = f"recipe.{name} is {shown(values[name])}, which needs classes; in regression it must be {off}."
+            yield Problem(("recipe", *name.split(".")), says, about)
+    if params.augment.balance:
+        says = "augment.balance is true, which needs classes; in regression it must be false."
+        yield Problem(("augment", "balance"), says, about)
+
+
+def _blanks(params: Params) -> Iterator[Problem]:
+    for name, value in flat(params).items():
+        if isinstance(value, str) and not value.strip():
+            yield Problem(tuple(name.split(".")), f"{name} is {shown(value)}; it must be text that says something.")
+
+
+def _splits(params: Params) -> Iterator[Problem]:
+    shares = flat(params.data.splits)
+    where = ("data", "splits")
+    total = sum(shares.values())
+    if not math.isclose(total, 1, abs_tol=1e-6):
+        listed = " + ".join(f"{name} {share:g}" for name, share in shares.items())
+        yield Problem(where, f"data.splits sums to {total:.6g} ({listed}); it must sum to 1.")
+    for name, share in shares.items():
+        if share == 0:
+            yield Problem((*where, name), f"data.splits.{name} is 0; each split needs a share above 0.")
+
+
+def _source(params: Params) -> Iterator[Problem]:
+    data = params.data
+    where, about = ("data", "path"), (("data", "source"),)
+    if data.source == "digits":
+        if data.path is not None:
+            says = (
+                f"data.path is {shown(data.path)}, but data.source is 'digits'; it must be null, or the source another."
+            )
+            yield Problem(where, says, about)
+    elif data.path is None:
+        what = {"folder": "the folder", "table": "the table file", "hub": "the data set's name or folder"}[data.source]
+        yield Problem(where, f"data.path is null; it must be {what}, since data.source is {shown(data.source)}.", about)
+    if data.source in ("digits", "folder"):
+        if data.task not in ("auto", "classification"):
+            says = f"data.task is {shown(data.task)}; it must be 'auto' or 'classification' for {data.source}."
+            yield Problem(("data", "task"), says, about)
+        if data.group is not None:
+            says = f"data.group is {shown(data.group)}; it must be null, since {data.source} has no columns."
+            yield Problem(("data", "group"), says, about)
+
+
+def _targets(params: Params) -> Iterator[Problem]:
+    target, where = params.data.target, ("data", "target")
+    if isinstance(target, str):
+        return
+    if not target or any(not name.strip() for name in target) or len(set(target)) < len(target):
+        yield Problem(where, f"data.target is {shown(target)}; it must be a column or a list of different columns.")
+    elif len(target) > 1 and params.data.task == "classification":
+        says = f"data.target is {shown(target)}; it must be one column, since data.task is 'classification'."
+        yield Problem(where, says, (("data", "task"),))
+
+
+def _copies(params: Params) -> Iterator[Problem]:
+    augment, about = params.augment, (("augment", "policy"),)
+    if any(flat(augment.policy).values()):
+        return
+    remedy = f"one of {', '.join(Policy.model_fields)} must be above 0."
+    for name, value in (("copies", augment.copies), ("balance", augment.balance)):
+        if value:
+            says = f"augment.{name} is {shown(value)}, but augment.policy changes nothing; {remedy}"
+            yield Problem(("augment", name), says, about)
+
+
+def _length(params: Params) -> Iterator[Problem]:
+    recipe, search = params.recipe, params.search
+    if recipe.schedule.warmup >= recipe.epochs:
+        warmup = shown(recipe.schedule.warmup)
+        says = f"recipe.schedule.warmup is {warmup}; it must be below recipe.epochs, {recipe.epochs}."
+        yield Problem(("recipe", "schedule", "warmup"), says, (("recipe", "epochs"),))
+    most = search.epochs or recipe.epochs
+    if search.min_epochs > most:
+        says = f"search.min_epochs is {search.min_epochs}; it must be at most the epochs of a trial, {most}."
+        yield Problem(("search", "min_epochs"), says, (("search", "epochs"), ("recipe", "epochs")))
+
+
+def _trials(params: Params) -> Iterator[Problem]:
+    search = params.search
+    if search.trials > 1 and not search.space:
+        says = f"search.trials is {search.trials}, but search.space is empty; give a space, or set search.trials to 0."
+        yield Problem(("search", "trials"), says, (("search", "space"),))
+    gpu = search.resources.gpu
+    if gpu > 1 and gpu != int(gpu):
+        says = f"search.resources.gpu is {shown(gpu)}; above 1 it must be a whole number."
+        yield Problem(("search", "resources", "gpu"), says)
+
+
+RULES: tuple[Callable[[Params], Iterator[Problem]], ...] = (
+    _blanks,
+    _splits,
+    _source,
+    _targets,
+    _copies,
+    _length,
+    _trials,
+)

@@ -1,0 +1,116 @@
+"""A YAML file with the line of every value, and what is wrong in it. Owns reading YAML 1.2; knows no setting's name."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.nodes import MappingNode, Node, SequenceNode
+
+from assay.errors import InputError, Position
+
+Where = tuple[str | int, ...]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing to mend: where it stands, the sentence without its position, and the other settings it rests on."""
+
+    where: Where
+    says: str
+    about: tuple[Where, ...] = ()
+
+
+@dataclass(frozen=True)
+class Document:
+    """What a file says, and where: `lines` maps a way through the tree to the line that names it."""
+
+    file: str
+    values: dict[Any, Any]
+    lines: Mapping[tuple[str, ...], int]
+
+    def at(self, where: Where) -> Position:
+        """The position of a value, or of the nearest part around it that stands in the file."""
+        names = tuple(map(str, where))
+        for end in range(len(names), 0, -1):
+            if names[:end] in self.lines:
+                return Position(self.file, self.lines[names[:end]])
+        return Position(self.file)
+
+
+def read_document(path: str | Path, remedy: str) -> Document:
+    """Read the YAML mapping in `path`; `remedy` says what to do where there is no such file.
+
+    Raises:
+        InputError: the file is missing, unreadable, no YAML, empty, no mapping, or names a setting twice.
+    """
+    file = str(path)
+    text = _text(file, remedy)
+    reader = YAML(typ="safe", pure=True)  # pure: the C reader gives no line numbers
+    reader.allow_duplicate_keys = True  # found below, all of them, each with both lines
+    try:
+        root = reader.compose(text)
+        if root is None:
+            raise InputError(f"{file}: is empty; {remedy}")
+        lines = _lines(file, root)
+        values = reader.load(text)
+    except YAMLError as error:
+        raise _broken(file, error) from error
+    if not isinstance(values, dict):
+        raise InputError(f"{file}:1: is not a mapping of settings; it must consist of lines like `name: value`.")
+    return Document(file, values, lines)
+
+
+def _text(file: str, remedy: str) -> str:
+    try:
+        return Path(file).read_text(encoding="utf-8-sig")
+    except FileNotFoundError as error:
+        raise InputError(f"{file}: there is no such file; {remedy}") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{file}: is not UTF-8 ({error.reason} at byte {error.start}); save it as UTF-8.") from error
+    except OSError as error:
+        raise InputError(f"{file}: cannot be read ({error.strerror}).") from error
+
+
+def _broken(file: str, error: YAMLError) -> InputError:
+    if not isinstance(error, MarkedYAMLError) or error.problem_mark is None:
+        return InputError(f"{file}: is not YAML ({' '.join(str(error).split())}).")
+    position = Position(file, error.problem_mark.line + 1)
+    if "'\\t'" in (error.problem or ""):
+        return InputError(f"{position}: a tab stands where YAML wants blanks; indent with blanks.")
+    context = f" {error.context}" if error.context else ""
+    return InputError(f"{position}: is not YAML: {error.problem}{context}.")
+
+
+def _lines(file: str, root: Node) -> dict[tuple[str, ...], int]:
+    lines: dict[tuple[str, ...], int] = {}
+    wrong = []
+    for names, line in _walk(root, (), ()):
+        if line < 0:
+            wrong.append(f"{file}:{-line}: an alias stands inside what it repeats; write the values out.")
+        elif names in lines:
+            name = ".".join(names)
+            wrong.append(f"{file}:{line}: {name} is already set in line {lines[names]}; remove one of the two.")
+        lines.setdefault(names, line)
+    if wrong:
+        raise InputError(*wrong)
+    return lines
+
+
+def _walk(node: Node, names: tuple[str, ...], around: tuple[int, ...]) -> Iterator[tuple[tuple[str, ...], int]]:
+    """Every value below `node` with its line, negative where an alias goes in circles; it lies in nodes `around`."""
+    if id(node) in around:
+        yield names, -(node.start_mark.line + 1)
+        return
+    inside = (*around, id(node))
+    if isinstance(node, MappingNode):
+        for key, value in node.value:
+            here = (*names, str(key.value))
+            yield here, key.start_mark.line + 1
+            yield from _walk(value, here, inside)
+    elif isinstance(node, SequenceNode):
+        for number, value in enumerate(node.value):
+            yield (*names, str(number)), value.start_mark.line + 1
+            yield from _walk(value, (*names, str(number)), inside)

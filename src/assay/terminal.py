@@ -1,0 +1,155 @@
+"""How Assay speaks at the terminal: progress, errors, the closing table. Owns exit codes; computes nothing."""
+
+import errno
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, NoReturn, Self
+
+from assay.errors import InputError
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bar
+
+PLAIN_EVERY_S = 5.0  # without a terminal: a line this often, so that an hour is a page of log and not a book
+GO_ON = "what is done is kept. Run the same command again to go on."
+FULL = {errno.ENOSPC, errno.EDQUOT}
+REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS}
+
+
+def say(text: str) -> None:
+    """One line to the person, at once."""
+    print(text, flush=True)
+
+
+def stage(main: Callable[[], None]) -> None:
+    """Run a stage or a verb and turn its end into words and an exit code.
+
+    Exit codes: 2 with one line a sentence for what a person can mend (a full disk too), 130 after Ctrl-C and 143 after
+    SIGTERM with a line on how to go on. Our own bugs keep their stack trace.
+    """
+    before = signal.signal(signal.SIGTERM, _terminated)
+    try:
+        main()
+    except InputError as error:
+        _leave(2, *error.sentences)
+    except KeyboardInterrupt:
+        _leave(130, f"Stopped; {GO_ON}")
+    except Exception as error:
+        sentence = _disk(error)
+        if sentence is None:
+            raise
+        _leave(2, sentence)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _terminated(number: int, _frame: object) -> NoReturn:
+    print(f"Stopped from outside; {GO_ON}", file=sys.stderr, flush=True)
+    raise SystemExit(128 + number)
+
+
+def _leave(code: int, *sentences: str) -> NoReturn:
+    for sentence in sentences:
+        print(sentence, file=sys.stderr, flush=True)
+    raise SystemExit(code)
+
+
+def _disk(error: BaseException | None) -> str | None:
+    """The sentence where the disk is full or refuses, also below what a library made of it."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in FULL | REFUSED:
+            place = error.filename or Path.cwd()
+            if error.errno in FULL:
+                return f"{place}: the disk is full; free some space and run the same command again."
+            return f"{place}: cannot be written or read ({error.strerror}); it must be allowed to this user."
+        error = error.__cause__ or error.__context__
+    return None
+
+
+class Progress:
+    """What runs, how far it is, the best so far and the time left: a moving line at a terminal, plain lines elsewhere.
+
+    with Progress("search", total=16) as progress:
+        progress.step(3, best="accuracy 0.971", note="2 stopped early")
+    """
+
+    def __init__(self, what: str, total: int) -> None:
+        self.what, self.total = what, total
+        self._began = self._said = time.monotonic()
+        self._last = ""
+        self._bar = _bar() if sys.stderr.isatty() else None
+        self._task = self._bar.add_task(what, total=total, rest="") if self._bar else None
+
+    def __enter__(self) -> Self:
+        if self._bar:
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        if self._bar:
+            self._bar.stop()
+        elif self._last:
+            self._print()
+
+    def step(self, done: int, best: str | None = None, note: str = "") -> None:
+        """Say that `done` of `total` are finished."""
+        parts = [f"best {best}" if best else "", note]
+        rest = " · ".join(part for part in parts if part)
+        if self._bar and self._task is not None:
+            self._bar.update(self._task, completed=done, rest=rest)
+            return
+        left = self._left(done)
+        self._last = " · ".join(part for part in (f"{self.what} {done}/{self.total}", rest, left) if part)
+        if time.monotonic() - self._said >= PLAIN_EVERY_S:
+            self._print()
+
+    def _left(self, done: int) -> str:
+        if not 0 < done < self.total:
+            return ""
+        seconds = (time.monotonic() - self._began) / done * (self.total - done)
+        return f"{duration(seconds)} left"
+
+    def _print(self) -> None:
+        print(self._last, file=sys.stderr, flush=True)
+        self._said, self._last = time.monotonic(), ""
+
+
+def duration(seconds: float) -> str:
+    """A length of time as a person says it: `8 s`, `3 min 20 s`, `2 h 5 min`."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def table(title: str, rows: Iterable[tuple[str, ...]], header: tuple[str, ...] | None = None) -> None:
+    """A short table, drawn by rich; as wide as it needs where there is no terminal."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console() if sys.stdout.isatty() else Console(width=200)
+    drawn = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, show_header=header is not None)
+    listed = list(rows)
+    for number in range(len(listed[0]) if listed else 0):
+        drawn.add_column(header[number] if header else "", overflow="fold")
+    for row in listed:
+        drawn.add_row(*row)
+    console.print(drawn, markup=False)
+
+
+def _bar() -> "Bar":
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as RichProgress
+
+    columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn(), TimeRemainingColumn())
+    return RichProgress(*columns, TextColumn("{task.fields[rest]}", markup=False), console=Console(stderr=True))
