@@ -1,0 +1,148 @@
+"""A trained model on disk. Owns the layout of the folder and its reading and writing; never trains, fetches nothing.
+
+    model/model.safetensors   every tensor by its name: `backbone.…`, `head.weight`, `head.bias`; for regression also
+                              `output_mean` and `output_std`: the network's number × std + mean is the target's
+    model/recipe.yaml         what it was trained by, every field of `recipe` in params.yaml
+    model/model.json          format        version of this layout
+                              sha256        of model.safetensors
+                              task, target_names, classes (in the order of the outputs), counts, data_version
+                              spec          modality, shape, dtype and axes of a sample
+                              data          how a sample became so: the section `data` of params.yaml
+                              network       backbone, activation, input_size (side that the network sees), input_range,
+                                            mean and std (of x / 255, one a channel: subtracted, then divided by),
+                                            timm (its version, where the backbone is timm's)
+
+JSON, YAML and safetensors: nothing in it is code, and reading it does not need this project. Equal models, equal bytes.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from assay import settings
+from assay.data.dataset import About
+from assay.errors import InputError
+from assay.modality import Spec
+from assay.models import Model, build_model
+from assay.params import Data, Recipe
+from assay.tensors import Mismatch, copy_weights, packed, sha256, unpacked, write_whole
+
+FORMAT = 1
+TENSORS, RECIPE, FACTS = "model.safetensors", "recipe.yaml", "model.json"
+OURS = ("cnn", "mlp")
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A model that was trained, in evaluation mode on the CPU, and what must be known to use it."""
+
+    model: Model
+    recipe: Recipe
+    about: About
+    data: Data
+
+
+def save_model(folder: Path, model: Model, recipe: Recipe, about: About, data: Data) -> None:
+    """Write `model` into `folder`; model.json comes last, so that a half-written folder is not opened.
+
+    Raises:
+        InputError: the disk is full or not writable.
+    """
+    tensors = packed(model.state_dict())
+    (folder / FACTS).unlink(missing_ok=True)
+    write_whole(tensors, folder / TENSORS)
+    settings.write_recipe(recipe, folder / RECIPE)
+    facts = _facts(model, recipe, about, data) | {"sha256": sha256(tensors)}
+    write_whole((json.dumps(facts, indent=1, sort_keys=True) + "\n").encode(), folder / FACTS)
+
+
+def _facts(model: Model, recipe: Recipe, about: About, data: Data) -> dict[str, Any]:
+    network = {
+        "backbone": recipe.backbone,
+        "activation": recipe.activation,
+        "input_size": recipe.input_size,
+        "input_range": [0, 255],
+        "mean": getattr(model.backbone, "mean", None),
+        "std": getattr(model.backbone, "std", None),
+        "timm": None if recipe.backbone in OURS else version("timm"),
+    }
+    said = asdict(about)
+    return {
+        "format": FORMAT,
+        "data_version": said.pop("version"),
+        "data": data.model_dump(mode="json"),
+        "network": network,
+        **said,
+    }
+
+
+def load_model(folder: Path) -> Trained:
+    """The model that `save_model` wrote, computing the same to the bit; needs no network and no pretrained weights.
+
+    Raises:
+        InputError: the folder holds no model, a damaged one, or one of a later version of this layout.
+    """
+    facts = read_facts(folder)
+    recipe = settings.read_recipe(folder / RECIPE)
+    tensors = _tensors(folder, facts)
+    try:
+        about, data = _about(facts), Data.model_validate_json(json.dumps(facts["data"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise _damaged(folder / FACTS, error) from error
+    model = build_model(recipe, about.spec, about.num_outputs, None)
+    if "output_mean" in tensors and "output_std" in tensors:
+        model.scale_outputs(tensors["output_mean"].numpy(), tensors["output_std"].numpy())
+    try:
+        copy_weights(tensors, model)
+    except Mismatch as error:
+        raise InputError(*(f"{folder / TENSORS}: {sentence}" for sentence in error.sentences)) from error
+    return Trained(model.eval(), recipe, about, data)
+
+
+def read_facts(folder: Path) -> dict[str, Any]:
+    """What model.json says.
+
+    Raises:
+        InputError: it is missing, damaged, or of a later version of this layout.
+    """
+    path = folder / FACTS
+    try:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+        found = facts["format"]
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise InputError(f"{folder}: holds no trained model ({FACTS} is missing); run `assay train` first.") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise _damaged(path, error) from error
+    if found != FORMAT:
+        raise InputError(f"{path}: is of format {found}, and this version reads format {FORMAT}; update assay.")
+    return dict(facts)
+
+
+def _tensors(folder: Path, facts: dict[str, Any]) -> dict[str, Any]:
+    path = folder / TENSORS
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); run `assay train` again.") from error
+    if sha256(data) != facts.get("sha256"):
+        raise InputError(f"{path}: is damaged (its SHA-256 is not the one in {FACTS}); run `assay train` again.")
+    return dict(unpacked(data, path))
+
+
+def _about(facts: dict[str, Any]) -> About:
+    spec = facts["spec"]
+    return About(
+        spec=Spec(spec["modality"], tuple(spec["shape"]), spec["dtype"], tuple(spec["axes"])),
+        task=facts["task"],
+        target_names=tuple(facts["target_names"]),
+        classes=None if facts["classes"] is None else tuple(facts["classes"]),
+        counts=facts["counts"],
+        version=facts["data_version"],
+    )
+
+
+def _damaged(path: Path, error: Exception) -> InputError:
+    first = str(error).splitlines()[0]
+    return InputError(f"{path}: is damaged ({type(error).__name__}: {first}); run `assay train` again.")
