@@ -1,0 +1,37 @@
+"""Which code a run came from: git's commit, and whether the tree differed from it. Reads git; changes nothing."""
+
+import getpass
+import subprocess
+import sys
+from pathlib import Path
+
+# What the pipeline itself writes is a result, not a change of the code that made it.
+WRITTEN = (":(exclude,top)dvc.lock", ":(exclude,top)results")
+GIT_S = 10
+
+
+def source_tags(root: Path) -> dict[str, str]:
+    """MLflow's tags of the source; without a commit where `root` is no git repository or git is not there."""
+    tags = {"mlflow.source.type": "LOCAL", "mlflow.source.name": Path(sys.argv[0]).name or "assay"} | _user()
+    commit = _git(root, "rev-parse", "HEAD")
+    if not commit:
+        return tags
+    changed = _git(root, "status", "--porcelain", "--untracked-files=no", "--", ":/", *WRITTEN)
+    return tags | {"mlflow.source.git.commit": commit, "assay.git_dirty": str(changed != "").lower()}
+
+
+def _user() -> dict[str, str]:
+    try:
+        return {"mlflow.user": getpass.getuser()}
+    except (KeyError, OSError):  # a container's user without a name
+        return {}
+
+
+def _git(root: Path, *words: str) -> str | None:
+    """What git says; None where it cannot."""
+    asked = ["git", "--no-optional-locks", "-C", str(root), *words]
+    try:
+        said = subprocess.run(asked, capture_output=True, text=True, timeout=GIT_S, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return said.stdout.strip()
