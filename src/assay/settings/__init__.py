@@ -13,9 +13,9 @@ from assay.params import PARAMS_PATH, Params, Recipe, flat, nested
 from assay.settings.agreement import disagreements
 from assay.settings.document import Document, Problem, Where, read_document
 from assay.settings.validation import validated
-from assay.settings.wording import explain_rows
+from assay.settings.wording import explain_rows, yaml_word
 
-__all__ = ["explain", "explain_rows", "load", "load_document", "read_recipe", "refuse", "write_recipe"]
+__all__ = ["explain", "explain_rows", "load", "load_document", "read_recipe", "refuse", "write_recipe", "yaml_word"]
 
 
 def load(path: str | Path = PARAMS_PATH) -> Params:
