@@ -1,0 +1,161 @@
+"""A source becomes a prepared data set. Owns the order of the steps and what moves into place; each step has its file.
+
+Everything is written into a folder beside its place and moved at the end, so that a stage that was killed leaves
+nothing that could be taken for a data set.
+"""
+
+import errno
+import math
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from assay.data.dataset import SPLITS, About, write_about
+from assay.data.decoding import Decoded, decode_all
+from assay.data.leaks import find_leaks
+from assay.data.page import write_page
+from assay.data.report import Findings, Report, class_counts, data_version, find_copies, name_leaks, summarize
+from assay.data.sizes import same_size
+from assay.data.sources import Source, open_source
+from assay.data.splits import check_splits, split_of
+from assay.data.targets import Targets, resolve
+from assay.data.writing import OpenSplits, Row
+from assay.errors import InputError
+from assay.modality import Spec, Unreadable, of
+from assay.params import Data
+
+OnProgress = Callable[[int, int], None]  # samples done, samples in all
+WRITTEN = ("report.json", "samples.html", "data")  # data last: with it the data set is there
+GUESS_BYTES = 1 << 20  # of a decoded sample, before the size of the pictures is known
+SHOWN = 5  # classes or files that a sentence names
+
+
+def prepare(data: Data, out: Path, on_progress: OnProgress) -> Report:
+    """Decode, check, split and write everything that `data` names.
+
+    Writes `out/data/` (layout: assay.data.dataset), `out/report.json` and `out/samples.html`, all or none of them.
+
+    Raises:
+        InputError: settings, source or samples do not make a data set; or the disk is full.
+    """
+    check_splits(data.splits)
+    source = open_source(data)
+    targets = resolve(source, data)
+    partial = out / ".partial"
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(partial, ignore_errors=True)  # of a run that was killed
+        partial.mkdir()
+        report = _write(source, targets, data, partial, on_progress)
+        _move(partial, out)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
+            raise
+        raise InputError(f"{out}: cannot be written ({error.strerror}); free some space or name another place.") from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return report
+
+
+def _write(source: Source, targets: Targets, data: Data, folder: Path, on_progress: OnProgress) -> Report:
+    stream, spec = _decoded(source, data)
+    findings = Findings()
+    total = sum(1 for _ in source.labels())
+    with OpenSplits(folder / "data", spec) as splits:
+        for decoded in stream:
+            findings.seen += 1
+            _keep(decoded, targets, data, findings, splits)
+            on_progress(findings.seen, total)
+        _check_readable(findings, data)
+        copies = find_copies(splits)
+        leaks = find_leaks(splits)
+        named = name_leaks(leaks, splits)
+        for name in SPLITS:
+            splits[name].drop({leak.row for leak in leaks if leak.split == name})
+        _check_classes(targets, data, splits)
+        about = _about(spec, targets, data, splits)
+        report = summarize(about, data, findings, copies, splits, named, source.notes)
+        report.write(folder / "report.json")
+        write_page(about, splits["train"], folder / "samples.html")
+        for name in SPLITS:
+            splits[name].finish(targets)
+    write_about(about, folder / "data")
+    return report
+
+
+def _decoded(source: Source, data: Data) -> tuple[Iterator[Decoded], Spec]:
+    """The decoded samples, and the spec that they share; their own size where the settings name none."""
+    room = of(data.modality)
+    if data.image_size is not None:
+        spec = room.spec(data)
+        return decode_all(source, data, math.prod(spec.shape) * np.dtype(spec.dtype).itemsize), spec
+    side, stream = same_size(decode_all(source, data, GUESS_BYTES))
+    return stream, room.spec(data.model_copy(update={"image_size": side}))
+
+
+def _keep(decoded: Decoded, targets: Targets, data: Data, findings: Findings, splits: OpenSplits) -> None:
+    if decoded.sample is None:
+        findings.note_unreadable(decoded, decoded.reason or "")
+        return
+    try:
+        target = targets.encode(decoded.raw.labels)
+    except Unreadable as error:
+        findings.note_unreadable(decoded, str(error))
+        return
+    findings.note(decoded)
+    raw, sample = decoded.raw, decoded.sample
+    split = split_of(decoded.key, raw.group, data.splits, data.split_key)
+    row = Row(raw.name, decoded.key, raw.group, target, sample.length, decoded.fingerprint)
+    splits[split].append(row, sample.array)
+
+
+def _check_readable(findings: Findings, data: Data) -> None:
+    bad = len(findings.unreadable)
+    if bad == 0:
+        return
+    named = "; ".join(f"{entry['name']}: {entry['reason']}" for entry in findings.unreadable[:SHOWN])
+    more = f"; and {bad - SHOWN} more" if bad > SHOWN else ""
+    if bad == findings.seen:
+        raise InputError(f"data: none of {bad} samples can be read: {named}{more}.")
+    if bad > data.max_bad * findings.seen:
+        raise InputError(
+            f"data.max_bad: {bad} of {findings.seen} samples cannot be used, more than the share of {data.max_bad:g}: "
+            f"{named}{more}; mend or remove them, or set data.max_bad higher."
+        )
+
+
+def _check_classes(targets: Targets, data: Data, splits: OpenSplits) -> None:
+    for name in SPLITS:
+        if not splits[name].rows:
+            raise InputError(f"data.splits.{name}: no sample fell into {name}; add samples or give it a larger share.")
+    classes = targets.classes or ()
+    totals: Counter[str] = Counter()
+    missing: dict[str, list[str]] = {}
+    for split in SPLITS:
+        for class_name, count in zip(classes, class_counts(targets.task, splits[split], len(classes)), strict=True):
+            totals[class_name] += count
+            if count == 0:
+                missing.setdefault(class_name, []).append(split)
+    if missing:
+        said = [f"{name!r} ({totals[name]} samples) has none in {' and '.join(at)}" for name, at in missing.items()]
+        more = f" and {len(said) - SHOWN} more classes" if len(said) > SHOWN else ""
+        raise InputError(
+            f"data.target: class {', '.join(said[:SHOWN])}{more}; add samples of it, leave it out, "
+            "or set another data.split_key or larger data.splits."
+        )
+
+
+def _about(spec: Spec, targets: Targets, data: Data, splits: OpenSplits) -> About:
+    counts = {name: len(splits[name].rows) for name in SPLITS}
+    version = data_version(data, (spec, targets.task, targets.names, targets.classes), splits, targets)
+    return About(spec, targets.task, targets.names, targets.classes, counts, version)
+
+
+def _move(partial: Path, out: Path) -> None:
+    """Replace what is in `out`. The old data set goes first: in between there is none, never half of each."""
+    shutil.rmtree(out / "data", ignore_errors=True)
+    for name in WRITTEN:
+        (partial / name).replace(out / name)
