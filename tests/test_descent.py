@@ -13,8 +13,8 @@ NAMES = list(OptimizerName.__args__)
 
 def groups_of(weight: torch.Tensor, bias: torch.Tensor) -> list[dict[str, object]]:
     return [
-        {"params": [weight], "lr_scale": 1.0, "decays": True},
-        {"params": [bias], "lr_scale": 0.5, "decays": False},
+        {"params": [weight], "lr": 0.1, "lr_scale": 1.0, "decays": True},
+        {"params": [bias], "lr": 0.05, "lr_scale": 0.5, "decays": False},
     ]
 
 

@@ -19,12 +19,12 @@ ONE_CYCLE_RISE, ONE_CYCLE_START, ONE_CYCLE_END = 0.3, 1 / 25, 1 / 250_000
 
 
 def make_optimizer(settings: Optimizer, groups: Groups) -> TorchOptimizer:
-    """The optimizer over parameter groups `{"params", "lr_scale", "decays"}`, fused into one kernel where torch has it.
+    """The optimizer over parameter groups `{"params", "lr", "lr_scale", "decays"}`, fused into one kernel where torch has it.
 
     Weight decay is not handed on: `decay_weights` does it alike for every optimizer.
     """
     make = _makers(settings)[settings.name]
-    return make([dict(group, lr=settings.lr * group["lr_scale"]) for group in groups])
+    return make([dict(group) for group in groups])
 
 
 def _makers(settings: Optimizer) -> dict[str, Callable[[list[dict[str, Any]]], TorchOptimizer]]:

@@ -51,6 +51,12 @@ class State:
         weights: dict[str, Tensor] = self.payload["best"]["weights"]
         return weights
 
+    @property
+    def history(self) -> list[dict[str, float]]:
+        """The metrics of every epoch so far."""
+        history: list[dict[str, float]] = self.payload["history"]
+        return history
+
     def save(self, path: Path) -> None:
         """Write to `path` in one step: a kill leaves the old state or the new one, never half of one."""
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -158,7 +164,7 @@ class _Training:
         if about.task == "regression":
             model.scale_outputs(targets.mean(0), targets.std(0))
         self.model = model.to(device, memory_format=torch.channels_last)
-        groups = model.parameter_groups(recipe.optimizer.layer_decay)
+        groups = model.parameter_groups(recipe.optimizer.lr, recipe.optimizer.layer_decay)
         self.optimizer = make_optimizer(recipe.optimizer, groups)
         self.learning = [parameter for group in groups for parameter in group["params"]]
         decaying = [parameter for group in groups if group["decays"] for parameter in group["params"]]
@@ -172,6 +178,7 @@ class _Training:
         self.validation_feed = Feed(data.validation, device, memory_limit)
         self.epoch, self.waited, self.stopped = 0, 0, None if len(self.train_feed) else "there is nothing to train on"
         self.first_loss: float | None = None
+        self.history: list[dict[str, float]] = []
         self.best: dict[str, Any] = {"score": None, "epoch": 0, "weights": None}
 
     @property
@@ -240,14 +247,15 @@ class _Training:
         self.scaler.update() if self.scaler.is_enabled() else None
         self._average(step)
         if self.first_loss is None:
-            self.first_loss = float(loss)
+            self.first_loss = float(loss.detach())
         return loss.detach()
 
     def _loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """In float32; regression in units of the training targets' spread, so that a rate fits any unit."""
-        if self.task != "regression":
-            return self.loss(outputs.float(), targets)
-        return self.loss(*(self.model.standardize(values.float()) for values in (outputs, targets)))
+        outputs = outputs.float()
+        if self.task == "regression":
+            outputs, targets = self.model.standardized(outputs), self.model.standardized(targets)
+        return self.loss(outputs, targets)
 
     def _rate(self, step: int) -> float:
         recipe = self.recipe
@@ -301,6 +309,7 @@ class _Training:
 
     def _report(self, metrics: dict[str, float], score: float, begin: float, *, diverged: bool) -> Epoch:
         metrics["cost/seconds"] = time.perf_counter() - begin
+        self.history.append(metrics)
         best = self.best["score"] if self.best["score"] is not None else math.nan
         number = self.epoch
 
@@ -317,6 +326,7 @@ class _Training:
             "optimizer": _copied(self.optimizer.state_dict()),
             "scaler": self.scaler.state_dict(),
             "best": _copied(self.best),
+            "history": _copied(self.history),
             "waited": self.waited,
             "stopped": self.stopped,
             "first_loss": self.first_loss,
@@ -333,7 +343,7 @@ class _Training:
         self.optimizer.load_state_dict(_copied(kept["optimizer"]))
         self.scaler.load_state_dict(kept["scaler"])
         self.epoch, self.waited, self.best = state.epoch, kept["waited"], _copied(kept["best"])
-        self.stopped, self.first_loss = kept["stopped"], kept["first_loss"]
+        self.stopped, self.first_loss, self.history = kept["stopped"], kept["first_loss"], _copied(kept["history"])
 
 
 def _seed(seed: int, epoch: int, stream: int) -> int:

@@ -1,0 +1,36 @@
+"""Train the recipe that search chose. Owns results/train/; does not know how the recipe was found."""
+
+from pathlib import Path
+
+from assay.check import checked
+from assay.data.dataset import open_prepared
+from assay.settings import read_recipe
+from assay.terminal import Progress, stage
+from assay.tracking import open_tracker
+from assay.train import train
+from assay.weights import weights_of
+
+
+def main() -> None:
+    params = checked()
+    recipe = read_recipe("results/search/recipe.yaml")
+    data = open_prepared(Path("results/prepare/data"), Path("results/augment/data"))
+    with (
+        open_tracker(params.tracking, Path.cwd(), {"data_version": data.about.version}) as tracker,
+        Progress("train", recipe.epochs) as progress,
+    ):
+        train(
+            recipe,
+            data,
+            params.data,
+            metric=params.search.metric,
+            weights=weights_of(recipe, Path.cwd()),
+            tracker=tracker,
+            progress=progress,
+            checkpoints=Path(".assay/checkpoints"),
+            out=Path("results/train"),
+        )
+
+
+if __name__ == "__main__":
+    stage(main)
