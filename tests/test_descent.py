@@ -27,13 +27,13 @@ class TestEveryOptimizer:
         def loss() -> torch.Tensor:
             return (weight**2).sum() + (bias**2).sum()
 
-        before = float(loss())
+        before = loss().item()
         for _ in range(20):
             optimizer.zero_grad()
             loss().backward()
             set_rate(optimizer, 0.02)
             optimizer.step()
-        assert float(loss()) < before
+        assert loss().item() < before
 
     def test_decays_weights_alike_and_biases_never(self, name: str) -> None:
         weight, bias = (torch.ones(3, requires_grad=True) for _ in range(2))
