@@ -39,14 +39,14 @@ def _most(name: str) -> float:
 
 
 def mix(x: "Tensor", policy: Online, rng: "Generator") -> "tuple[Tensor, Tensor | None, Tensor | float]":
-    """Mix each sample with another of its batch: mixup by their values, CutMix by a box; with both, one of them a batch.
+    """Mix each sample with another of its batch: mixup by value, CutMix by a box; where both are on, one a batch.
 
-    The box spans all axes but batch and channel, so a sequence N×L loses a stretch and a picture a rectangle. `strength`
-    has no say here: an alpha is no amount.
+    The box spans all axes but batch and channel, so a sequence N×L gives a stretch and a picture a rectangle.
+    `strength` has no say here: an alpha is no amount.
 
     Returns:
-        The mixed samples, of the dtype of `x`; the number of each one's partner, N; and the share of itself that each
-        sample kept, for `share · loss(targets) + (1 - share) · loss(targets[partner])`. (x, None, 1) where both are off.
+        The mixed samples, of the dtype of `x`; the number of each one's partner, N; the share of itself that each kept:
+        the loss is `share · loss(targets) + (1 - share) · loss(targets[partner])`. (x, None, 1) where both are off.
 
     Sources: Zhang et al., mixup (2018); Yun et al., CutMix (2019).
     """

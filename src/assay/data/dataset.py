@@ -1,16 +1,17 @@
 """A prepared data set, opened. Owns its layout on disk; decodes nothing and changes nothing.
 
-    data/dataset.json                       spec, task, classes, target names, counts, version
-    data/<split>/samples.npy                N × spec.shape, memory-mapped
-    data/<split>/lengths.npy                N, int32
-    data/<split>/targets.npy                class: N int64 · multilabel: N × K float32 · regression: N × T float32
-    data/<split>/keys.npy                   N × 16 uint8, the content's hash
-    data/<split>/index.parquet              a row a sample: key (hex), name, group
-    augmented/{samples,lengths,targets}.npy copies of training samples, written by augment; origin.npy: N int64, the row
+data/dataset.json                       spec, task, classes, target names, counts, version
+data/<split>/samples.npy                N × spec.shape, memory-mapped
+data/<split>/lengths.npy                N, int32
+data/<split>/targets.npy                class: N int64 · multilabel: N × K float32 · regression: N × T float32
+data/<split>/keys.npy                   N × 16 uint8, the content's hash
+data/<split>/index.parquet              a row a sample: key (hex), name, group
+augmented/{samples,lengths,targets}.npy copies of training samples, written by augment; origin.npy: N int64, the row
+augmented/version.txt                   of the originals and their copies together
 """
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -129,7 +130,18 @@ def open_prepared(folder: Path, augmented: Path | None = None) -> Dataset:
     Raises:
         InputError: see `read_about` and `read_split`.
     """
-    return Dataset(read_about(folder), read_split(folder, "train", augmented), read_split(folder, "validation"))
+    about = read_about(folder)
+    return Dataset(
+        replace(about, version=_version(about.version, augmented)),
+        read_split(folder, "train", augmented),
+        read_split(folder, "validation"),
+    )
+
+
+def _version(prepared: str, augmented: Path | None) -> str:
+    """Other copies are other data to learn from: the version of the originals, or of both."""
+    path = None if augmented is None else augmented / "version.txt"
+    return prepared if path is None or not path.exists() else path.read_text(encoding="utf-8").strip()
 
 
 def _part(folder: Path) -> Part:

@@ -1,4 +1,4 @@
-"""The room of pictures: uint8 C×H×W in 0…255. Owns which function answers each verb of the protocol; computes nothing."""
+"""The room of pictures: uint8 C×H×W in 0…255. Owns which function answers each verb; computes nothing."""
 
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING

@@ -40,7 +40,7 @@ def augmentation(policy: Policy) -> Augmentation:
     """
     steps = _steps(policy)
 
-    def augment(x: Tensor, length: Tensor, rng: Generator) -> Tensor:
+    def augment(x: Tensor, _length: Tensor, rng: Generator) -> Tensor:  # every picture is as wide as the batch
         if not steps:
             return x
         draws = draw(len(x), rng).to(x.device, non_blocking=True)
@@ -204,7 +204,7 @@ def _erase(x: Tensor, draws: Tensor, largest: float) -> Tensor:
 
 
 def _inside(side: int, share: Tensor, place: Tensor) -> Tensor:
-    """N×side: whether a pixel's centre lies in a stretch of `share` of the side that starts at `place` of what is left."""
+    """N×side: is a pixel's centre in a stretch of `share` of the side that starts at `place` of what is left?"""
     centres = (torch.arange(side, device=share.device) + 0.5) / side
     start = (1 - share) * place
     return (centres >= start[:, None]) & (centres < (start + share)[:, None])
