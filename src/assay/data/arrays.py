@@ -1,4 +1,4 @@
-"""Arrays that grow on disk, as `.npy` files. Owns their bytes until they are finished; holds no more than a block of them.
+"""Arrays that grow on disk, as `.npy` files. Owns their bytes until they are finished; holds a block at most.
 
 Rows are written, not mapped: a mapped page counts as memory of the process, a written one does not.
 """
@@ -69,7 +69,9 @@ class GrowingArray:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _: TracebackType | None
+    ) -> None:
         if not self._file.closed:
             self._file.close()
 

@@ -117,7 +117,7 @@ class _Table:
         self._sorted = bands[self._order]
 
     def near(self, bands: NDArray[np.uint16]) -> Iterator[NDArray[np.int64]]:
-        """Pairs whose band agrees or differs in one bit, each as: row of `bands` × rows of the table + row of the table."""
+        """Pairs whose band agrees or differs in one bit, as numbers: row of `bands` × size of the table + row in it."""
         for flip in (0, *(1 << bit for bit in range(16))):
             wanted = bands ^ np.uint16(flip)
             low = np.searchsorted(self._sorted, wanted, "left")
@@ -128,9 +128,7 @@ class _Table:
 
 
 def _band(prints: NDArray[np.uint8], band: int) -> NDArray[np.uint16]:
-    pair = prints[:, 2 * band : 2 * band + 2].astype(np.uint16)
-    joined: NDArray[np.uint16] = (pair[:, 0] << 8) | pair[:, 1]
-    return joined
+    return np.ascontiguousarray(prints[:, 2 * band : 2 * band + 2]).view(np.uint16).ravel()
 
 
 def _distances(ours: NDArray[np.uint8], theirs: NDArray[np.uint8]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
@@ -139,5 +137,3 @@ def _distances(ours: NDArray[np.uint8], theirs: NDArray[np.uint8]) -> tuple[NDAr
     lead, rest = bits[:, :8].sum(axis=1), bits[:, 8:].sum(axis=1)
     most = REST_SHARE * 8 * max(0, ours.shape[1] - 8)
     return lead + rest, (lead <= LEAD_BITS) & (rest <= most)
-
-

@@ -1,4 +1,4 @@
-"""A page of sample pictures a class, to be looked at before anything is trained. Owns its HTML; one file, nothing else needed.
+"""A page of sample pictures a class, to be looked at before anything is trained. Owns its HTML, one file.
 
 Pictures come from train alone: who has looked at test has begun to fit it.
 """
@@ -21,13 +21,15 @@ CLASSES = 60  # shown; the rest is counted
 LARGEST = 96  # pixels a side on the page
 
 STYLE = """body{font:15px/1.5 system-ui,sans-serif;margin:2rem;max-width:72rem;background:#fff;color:#222}
-h2{font-size:1rem;margin:1.2rem 0 .3rem}img{height:72px;image-rendering:auto;margin:0 4px 4px 0;border:1px solid #ddd}"""
+h2{font-size:1rem;margin:1.2rem 0 .3rem}img{height:72px;image-rendering:auto;margin:0 4px 4px 0;
+border:1px solid #ddd}"""
 
 
 def write_page(about: About, train: OpenSplit, path: Path) -> None:
     """Write the page for the training samples of a finished data set."""
     groups = _groups(about, train)
-    parts = [f"<!doctype html><meta charset='utf-8'><title>Samples</title><style>{STYLE}</style><h1>Training samples</h1>"]
+    parts = ["<!doctype html><meta charset='utf-8'><title>Samples</title>", f"<style>{STYLE}</style>"]
+    parts.append("<h1>Training samples</h1>")
     counts = ", ".join(f"{name} {count}" for name, count in about.counts.items())
     parts.append(f"<p>{html.escape(about.task)} · {html.escape(counts)} · version {about.version}</p>")
     for title, rows in groups[:CLASSES]:

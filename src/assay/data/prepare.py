@@ -30,6 +30,7 @@ from assay.params import Data
 OnProgress = Callable[[int, int], None]  # samples done, samples in all
 WRITTEN = ("report.json", "samples.html", "data")  # data last: with it the data set is there
 GUESS_BYTES = 1 << 20  # of a decoded sample, before the size of the pictures is known
+TOLD = 50  # samples between two words of progress
 SHOWN = 5  # classes or files that a sentence names
 
 
@@ -54,7 +55,7 @@ def prepare(data: Data, out: Path, on_progress: OnProgress) -> Report:
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
             raise
-        raise InputError(f"{out}: cannot be written ({error.strerror}); free some space or name another place.") from error
+        raise InputError(f"{out}: cannot be written ({error.strerror}); free space or name another place.") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return report
@@ -63,19 +64,20 @@ def prepare(data: Data, out: Path, on_progress: OnProgress) -> Report:
 def _write(source: Source, targets: Targets, data: Data, folder: Path, on_progress: OnProgress) -> Report:
     stream, spec = _decoded(source, data)
     findings = Findings()
-    total = sum(1 for _ in source.labels())
     with OpenSplits(folder / "data", spec) as splits:
         for decoded in stream:
             findings.seen += 1
             _keep(decoded, targets, data, findings, splits)
-            on_progress(findings.seen, total)
+            if findings.seen % TOLD == 0:
+                on_progress(findings.seen, targets.num_samples)
+        on_progress(findings.seen, targets.num_samples)
         _check_readable(findings, data)
         copies = find_copies(splits)
         leaks = find_leaks(splits)
         named = name_leaks(leaks, splits)
         for name in SPLITS:
             splits[name].drop({leak.row for leak in leaks if leak.split == name})
-        _check_classes(targets, data, splits)
+        _check_classes(targets, splits)
         about = _about(spec, targets, data, splits)
         report = summarize(about, data, findings, copies, splits, named, source.notes)
         report.write(folder / "report.json")
@@ -127,7 +129,7 @@ def _check_readable(findings: Findings, data: Data) -> None:
         )
 
 
-def _check_classes(targets: Targets, data: Data, splits: OpenSplits) -> None:
+def _check_classes(targets: Targets, splits: OpenSplits) -> None:
     for name in SPLITS:
         if not splits[name].rows:
             raise InputError(f"data.splits.{name}: no sample fell into {name}; add samples or give it a larger share.")

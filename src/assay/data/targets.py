@@ -30,6 +30,7 @@ class Targets:
     task: Task
     names: tuple[str, ...]
     classes: tuple[str, ...] | None
+    num_samples: int  # that were looked at, with a target or without
 
     @property
     def dtype(self) -> str:
@@ -84,6 +85,10 @@ class _Column:
             self.is_whole = False
 
     @property
+    def num_samples(self) -> int:
+        return self.seen + self.missing
+
+    @property
     def is_binary(self) -> bool:
         return self.not_a_number is None and {as_number(value) for value in self.values} <= {0.0, 1.0}
 
@@ -112,7 +117,8 @@ def natural(name: str) -> tuple[Any, ...]:
     if (number := as_number(name)) is not None and math.isfinite(number):
         return (0, number, name)
     parts = re.split(r"(\d+)", name)
-    return (1, *((part.casefold(), 0) if place % 2 == 0 else ("", int(part)) for place, part in enumerate(parts)), (name, 0))
+    keys = [(part.casefold(), 0) if place % 2 == 0 else ("", int(part)) for place, part in enumerate(parts)]
+    return (1, *keys, (name, 0))
 
 
 def as_class(value: Any) -> str:
@@ -183,7 +189,7 @@ def _as_classification(columns: Sequence[_Column]) -> Targets:
     classes = tuple(sorted(columns[0].values, key=natural))
     if len(classes) < 2:
         raise InputError(f"data.target: every sample is {classes[0]!r}; a classifier needs at least two classes.")
-    return Targets("classification", (columns[0].name,), classes)
+    return Targets("classification", (columns[0].name,), classes, columns[0].num_samples)
 
 
 def _as_multilabel(columns: Sequence[_Column]) -> Targets:
@@ -192,7 +198,7 @@ def _as_multilabel(columns: Sequence[_Column]) -> Targets:
             odd = next(value for value in sorted(column.values, key=natural) if as_number(value) not in (0.0, 1.0))
             raise InputError(f"data.target: {column.name!r} holds {odd!r}; labels of a multilabel task are 0 or 1.")
     names = tuple(column.name for column in columns)
-    return Targets("multilabel", names, names)
+    return Targets("multilabel", names, names, columns[0].num_samples)
 
 
 def _as_regression(columns: Sequence[_Column]) -> Targets:
@@ -204,5 +210,5 @@ def _as_regression(columns: Sequence[_Column]) -> Targets:
                 "regression predicts numbers: mend the column or set data.task: classification."
             )
         if len(column.values) < 2:
-            raise InputError(f"data.target: {column.name!r} is {next(iter(column.values))} everywhere; nothing to learn.")
-    return Targets("regression", tuple(column.name for column in columns), None)
+            raise InputError(f"data.target: {column.name!r} is {min(column.values)} everywhere; nothing to learn.")
+    return Targets("regression", tuple(column.name for column in columns), None, columns[0].num_samples)

@@ -1,4 +1,4 @@
-"""The split folders of a prepared data set, while they are written. Owns their files; decides neither split nor leak."""
+"""The split folders of a prepared data set, while they are written. Owns their files; decides no split."""
 
 from collections.abc import Collection
 from contextlib import ExitStack
@@ -88,5 +88,7 @@ class OpenSplits:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _: TracebackType | None
+    ) -> None:
         self._stack.close()

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from assay.modality import Finding, Sample, Spec, Unreadable
 from assay.params import Data
@@ -18,7 +18,8 @@ from assay.params import Data
 # Pillow would also open kinds that run programs (EPS) or are not pictures (MPEG, HDF5): those named here and no others.
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "DIB", "GIF", "PPM", "JPEG2000", "AVIF", "TGA")
 SUFFIXES = frozenset(
-    ".png .apng .jpg .jpeg .jpe .jfif .mpo .webp .tif .tiff .bmp .dib .gif .ppm .pgm .pbm .pnm .jp2 .j2k .avif .tga".split()
+    {".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".webp", ".tif", ".tiff", ".bmp", ".dib", ".gif"}
+    | {".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".j2k", ".avif", ".tga"}
 )
 WHITE = (255, 255, 255, 255)
 ORIENTATION = 0x0112  # the EXIF tag; 1 is upright
@@ -47,7 +48,7 @@ def decode(raw: bytes, how: Data) -> Sample:
                 return _sample(picture, how)
     except Unreadable:
         raise
-    except Image.UnidentifiedImageError as error:
+    except UnidentifiedImageError as error:
         raise Unreadable("it is not a picture of a known kind") from error
     except Image.DecompressionBombError as error:
         raise Unreadable(f"it has more than {2 * (Image.MAX_IMAGE_PIXELS or 0):,} pixels") from error
@@ -56,7 +57,7 @@ def decode(raw: bytes, how: Data) -> Sample:
 
 
 def check(sample: Sample, how: Data) -> list[Finding]:
-    """What is odd about a decoded picture: `constant` (one colour all over), `enlarged` (it had less than half the pixels)."""
+    """What is odd about a decoded picture: `constant` (one colour), `enlarged` (it had less than half the pixels)."""
     findings = []
     flat = sample.array.reshape(sample.array.shape[0], -1)
     if bool((flat == flat[:, :1]).all()):
@@ -157,10 +158,7 @@ def _resized(picture: Image.Image, how: Data) -> Image.Image:
 
 
 def _grey_thumb(array: NDArray[np.uint8]) -> NDArray[np.float32]:
-    if len(array) == 3:
-        picture = Image.fromarray(np.moveaxis(array, 0, -1)).convert("L")
-    else:
-        picture = Image.fromarray(array[0])
+    picture = Image.fromarray(array[0] if len(array) == 1 else np.moveaxis(array, 0, -1)).convert("L")
     return np.asarray(picture.resize((THUMB_SIDE, THUMB_SIDE), Image.Resampling.BOX), dtype=np.float32)
 
 

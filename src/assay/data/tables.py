@@ -1,0 +1,148 @@
+"""Tables of samples: a row a sample, its picture as path or bytes. Owns CSV and Parquet; holds a few rows at once."""
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from assay.data.sources import Columns, Labels, Raw, Source, existing
+from assay.errors import InputError
+
+BATCH = 64  # rows of a Parquet file held at once
+DELIMITERS = {".csv": ",", ".tsv": "\t"}
+
+
+def open_table(path: Path, columns: Columns) -> Source:
+    """The table at `path`, by its suffix.
+
+    Raises:
+        InputError: it is missing, damaged, of another kind, or lacks a column.
+    """
+    existing(path)
+    suffix = path.suffix.lower()
+    if suffix in DELIMITERS:
+        return Csv(path, columns, DELIMITERS[suffix])
+    if suffix in (".parquet", ".pq"):
+        return Parquet(path, columns)
+    raise InputError(f"data.path: {path} is not a table that is known; it must be .csv, .tsv or .parquet.")
+
+
+class Csv:
+    """A CSV file with a head line, in UTF-8. Every value is text here; `targets` sees what reads as a number."""
+
+    is_labelled_by_class = False
+
+    def __init__(self, path: Path, columns: Columns, delimiter: str) -> None:
+        self._path, self._columns, self._delimiter = path, columns, delimiter
+        self.notes: list[str] = []
+        self.target_names = columns.targets
+        if not path.is_file():
+            raise InputError(f"data.path: {path} is a folder; the source table needs a file.")
+        head = next(self._lines(), None)
+        if head is None:
+            raise InputError(f"data.path: {path} is empty; it needs a line of column names and a line a sample.")
+        self._places = {name: place for place, name in enumerate(head)}
+        columns.check(head, path.name)
+
+    def labels(self) -> Iterator[Labels]:
+        return (self._of(row) for row in self._rows())
+
+    def __iter__(self) -> Iterator[Raw]:
+        for row in self._rows():
+            name = row[self._places[self._columns.image]]
+            group = row[self._places[self._columns.group]] if self._columns.group else None
+            content = self._path.parent / name if name else b""
+            yield Raw(_without_folder(name, self._path.parent), content, self._of(row), group or None)
+
+    def _of(self, row: list[str]) -> Labels:
+        return tuple(row[self._places[name]] or None for name in self._columns.targets)
+
+    def _rows(self) -> Iterator[list[str]]:
+        lines = self._lines()
+        head = next(lines)
+        for number, row in enumerate(lines, start=2):
+            if len(row) != len(head):
+                raise InputError(
+                    f"{self._path.name}: line {number} has {len(row)} values for {len(head)} columns; mend the line."
+                )
+            yield row
+
+    def _lines(self) -> Iterator[list[str]]:
+        try:
+            with self._path.open(encoding="utf-8-sig", newline="") as stream:
+                yield from (row for row in csv.reader(stream, delimiter=self._delimiter) if row)
+        except (UnicodeDecodeError, csv.Error) as error:
+            raise InputError(f"data.path: {self._path} is not UTF-8 text ({error}); save it as such.") from error
+
+
+class Parquet:
+    """A Parquet file. A picture is a path, bytes, or Hugging Face's pair of both."""
+
+    is_labelled_by_class = False
+
+    def __init__(self, path: Path, columns: Columns) -> None:
+        from pyarrow import ArrowException
+        from pyarrow.parquet import ParquetFile
+
+        self._path, self._columns = path, columns
+        self.notes: list[str] = []
+        self.target_names = columns.targets
+        try:
+            with ParquetFile(path) as file:
+                known = file.schema_arrow.names
+        except (ArrowException, OSError) as error:
+            raise InputError(f"data.path: {path} cannot be read as Parquet ({str(error).splitlines()[0]}).") from error
+        columns.check(known, path.name)
+
+    def labels(self) -> Iterator[Labels]:
+        return (labels_of(row, self._columns) for row in self._rows(list(self._columns.targets)))
+
+    def __iter__(self) -> Iterator[Raw]:
+        group = [] if self._columns.group is None else [self._columns.group]
+        wanted = list(dict.fromkeys([self._columns.image, *self._columns.targets, *group]))
+        for number, row in enumerate(self._rows(wanted), start=1):
+            yield raw_of(row, self._columns, f"{self._path.name} row {number}", self._path.parent)
+
+    def _rows(self, names: list[str]) -> Iterator[dict[str, Any]]:
+        from pyarrow import ArrowException
+        from pyarrow.parquet import ParquetFile
+
+        try:
+            with ParquetFile(self._path) as file:
+                for batch in file.iter_batches(batch_size=BATCH, columns=names):
+                    yield from batch.to_pylist()
+        except ArrowException as error:
+            raise InputError(f"data.path: {self._path} is damaged ({str(error).splitlines()[0]}).") from error
+
+
+def raw_of(row: dict[str, Any], columns: Columns, name: str, folder: Path) -> Raw:
+    """The sample of one row; `name` where the picture has none of its own, `folder` what its path is relative to."""
+    picture = row[columns.image]
+    content: bytes | Path = b""
+    if isinstance(picture, dict):
+        name = picture.get("path") or name
+        picture = picture.get("bytes") or picture.get("path")
+    if isinstance(picture, str):
+        content, name = folder / picture, picture
+    elif isinstance(picture, bytes):
+        content = picture
+    elif picture is not None:
+        raise InputError(
+            f"data.image: {columns.image!r} holds {type(picture).__name__} values; it must hold file paths or bytes."
+        )
+    group = None if columns.group is None else row[columns.group]
+    return Raw(_without_folder(name, folder), content, labels_of(row, columns), None if group is None else str(group))
+
+
+def labels_of(row: dict[str, Any], columns: Columns) -> Labels:
+    """The targets of one row, as they stand."""
+    return tuple(row[name] for name in columns.targets)
+
+
+def _without_folder(name: str, folder: Path) -> str:
+    """A name that is the same on every machine: relative to the data, or the file's name alone."""
+    path = Path(name)
+    if not path.is_absolute():
+        return path.as_posix()
+    absolute = folder.absolute()
+    return path.relative_to(absolute).as_posix() if path.is_relative_to(absolute) else path.name
