@@ -78,5 +78,6 @@ def explain() -> str:
 
 
 def _touches(problem: Problem, wrong: set[Where]) -> bool:
-    """Whether a disagreement rests on a value that is wrong by itself and was set aside."""
-    return any(bad == where[: len(bad)] for bad in wrong for where in (problem.where, *problem.about))
+    """Whether a disagreement rests on a value that is wrong by itself and was set aside, or on a part of it."""
+    shortest = ((bad, where, min(len(bad), len(where))) for bad in wrong for where in (problem.where, *problem.about))
+    return any(bad[:length] == where[:length] for bad, where, length in shortest)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Set
 from assay.params import LOSSES_OF_TASK, METRICS_OF_TASK, Params, Policy, flat
 from assay.settings.document import Problem, Where
 from assay.settings.space import space_problems
-from assay.settings.wording import either, shown
+from assay.settings.wording import briefly, either, shown
 
 ANY_TASK = frozenset(LOSSES_OF_TASK)
 CLASSES_ONLY = ("label_smoothing", "class_weights", "augmentation.mixup", "augmentation.cutmix")
@@ -59,7 +59,7 @@ def _needs_classes(params: Params, about: tuple[Where, ...]) -> Iterator[Problem
     for name in CLASSES_ONLY:
         if values[name]:
             off = "null" if name == "class_weights" else "0"
-            says = f"recipe.{name} is {shown(values[name])}, which needs classes; in regression it must be {off}."
+            says = f"recipe.{name} is {briefly(values[name])}, which needs classes; in regression it must be {off}."
             yield Problem(("recipe", *name.split(".")), says, about)
     if params.augment.balance:
         says = "augment.balance is true, which needs classes; in regression it must be false."
@@ -130,7 +130,7 @@ def _copies(params: Params) -> Iterator[Problem]:
 def _length(params: Params) -> Iterator[Problem]:
     recipe, search = params.recipe, params.search
     if recipe.schedule.warmup >= recipe.epochs:
-        warmup = shown(recipe.schedule.warmup)
+        warmup = briefly(recipe.schedule.warmup)
         says = f"recipe.schedule.warmup is {warmup}; it must be below recipe.epochs, {recipe.epochs}."
         yield Problem(("recipe", "schedule", "warmup"), says, (("recipe", "epochs"),))
     most = search.epochs or recipe.epochs

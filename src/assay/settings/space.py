@@ -9,7 +9,7 @@ from pydantic.fields import FieldInfo
 from assay.errors import nearest
 from assay.params import Params, Recipe, Section, Vary, flat, with_values
 from assay.settings.document import Problem, Where
-from assay.settings.wording import expected, number_type, shown
+from assay.settings.wording import briefly, expected, number_type, shown
 
 BASE = Recipe()  # any recipe will do: whether one value fits does not hang on the others
 
@@ -92,18 +92,20 @@ def _range(where: Where, name: str, low: float, high: float, vary: Vary, kind: t
     for key, bound in bounds.items():
         here = (*where, key)
         if kind is int and bound != int(bound):
-            yield Problem(here, f"{label}.{key} is {shown(bound)}; it must be a whole number, as {name} is.")
+            yield Problem(here, f"{label}.{key} is {briefly(bound)}; it must be a whole number, as {name} is.")
         elif key != "step":
-            yield from _fits(here, f"{label}.{key} is {shown(bound)}", name, kind(bound))
+            yield from _fits(here, f"{label}.{key} is {briefly(bound)}", name, kind(bound))
     if not low < high:
-        yield Problem((*where, "low"), f"{label}.low is {shown(low)}; it must be below high, {shown(high)}.")
+        yield Problem((*where, "low"), f"{label}.low is {briefly(low)}; it must be below high, {briefly(high)}.")
     elif vary.step is not None:
         steps = (high - low) / vary.step
         if abs(steps - round(steps)) > 1e-6 or steps < 0.5:
-            says = f"{label}.step is {shown(vary.step)}; {high - low:g} from low to high must be a whole number of it."
+            says = (
+                f"{label}.step is {briefly(vary.step)}; {high - low:g} from low to high must be a whole number of it."
+            )
             yield Problem((*where, "step"), says)
     if vary.log and low <= 0:
-        yield Problem((*where, "low"), f"{label}.low is {shown(low)}; with log it must be above 0.")
+        yield Problem((*where, "low"), f"{label}.low is {briefly(low)}; with log it must be above 0.")
     if vary.log and vary.step is not None:
         yield Problem((*where, "step"), f"{label} has log and step; it must have at most one of them.")
 

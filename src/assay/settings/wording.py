@@ -63,6 +63,11 @@ def shown(value: Any, longest: int = 60) -> str:
     return word if len(word) <= longest else f"{word[: longest - 1]}…"
 
 
+def briefly(value: Any) -> str:
+    """As `shown`, for numbers that went through a float field: a whole one has no `.0`."""
+    return shown(int(value) if isinstance(value, float) and value.is_integer() else value)
+
+
 def either(words: Iterable[str]) -> str:
     """`a`, `a or b`, `a, b or c`."""
     *first, last = dict.fromkeys(words)

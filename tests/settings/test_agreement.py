@@ -1,0 +1,127 @@
+"""Settings that are sound one by one and disagree with each other: each case is a file and the sentences it gets."""
+
+from pathlib import Path
+
+import pytest
+
+from assay.errors import InputError
+from assay.settings import load
+
+NO_SEARCH = "search: {trials: 0}\n"
+
+CASES = {
+    "data: {splits: {train: 0.7, validation: 0.2, test: 0.2}}": [
+        "1: data.splits sums to 1.1 (train 0.7 + validation 0.2 + test 0.2); it must sum to 1."
+    ],
+    "data:\n  splits:\n    train: 1\n    validation: 0\n    test: 0": [
+        "4: data.splits.validation is 0; each split needs a share above 0.",
+        "5: data.splits.test is 0; each split needs a share above 0.",
+    ],
+    "data: {source: folder}": ["1: data.path is null; it must be the folder, since data.source is 'folder'."],
+    "data: {source: table}": ["1: data.path is null; it must be the table file, since data.source is 'table'."],
+    "data: {source: hub}": [
+        "1: data.path is null; it must be the data set's name or folder, since data.source is 'hub'."
+    ],
+    "data:\n  path: photos": [
+        "2: data.path is 'photos', but data.source is 'digits'; it must be null, or the source another."
+    ],
+    "data: {source: folder, path: x, task: regression}": [
+        "1: data.task is 'regression'; it must be 'auto' or 'classification' for folder."
+    ],
+    "data: {group: patient}": ["1: data.group is 'patient'; it must be null, since digits has no columns."],
+    "data: {source: table, path: x, target: []}": [
+        "1: data.target is []; it must be a column or a list of different columns."
+    ],
+    "data: {source: table, path: x, target: [a, a]}": [
+        "1: data.target is [a, a]; it must be a column or a list of different columns."
+    ],
+    "data: {source: table, path: x, target: [a, b], task: classification}": [
+        "1: data.target is [a, b]; it must be one column, since data.task is 'classification'."
+    ],
+    "data: {split_key: ' '}\ntracking: {experiment: ''}": [
+        "1: data.split_key is ' '; it must be text that says something.",
+        "2: tracking.experiment is ''; it must be text that says something.",
+    ],
+    "recipe: {loss: mse}": [
+        "1: recipe.loss is 'mse', which does not fit classification; it must be 'auto', 'cross_entropy' or 'focal'."
+    ],
+    "data: {source: table, path: x, task: regression}\nrecipe: {loss: focal}": [
+        "2: recipe.loss is 'focal', which does not fit regression; it must be 'auto', 'mse' or 'huber'."
+    ],
+    "data: {source: table, path: x, task: multilabel}\nrecipe: {loss: cross_entropy}": [
+        "2: recipe.loss is 'cross_entropy', which does not fit multilabel; it must be 'auto', 'binary_cross_entropy' or "
+        "'focal'."
+    ],
+    "data: {source: table, path: x, task: regression}\nrecipe: {augmentation: {mixup: 0.2, cutmix: 1}}": [
+        "2: recipe.augmentation.mixup is 0.2, which needs classes; in regression it must be 0.",
+        "2: recipe.augmentation.cutmix is 1, which needs classes; in regression it must be 0.",
+    ],
+    "data: {source: table, path: x, task: regression}\nrecipe: {label_smoothing: 0.1, class_weights: balanced}": [
+        "2: recipe.label_smoothing is 0.1, which needs classes; in regression it must be 0.",
+        "2: recipe.class_weights is 'balanced', which needs classes; in regression it must be null.",
+    ],
+    "data: {source: table, path: x, task: regression}\naugment: {balance: true, policy: {rotate: 1}}": [
+        "2: augment.balance is true, which needs classes; in regression it must be false."
+    ],
+    "augment: {copies: 2}": [
+        "1: augment.copies is 2, but augment.policy changes nothing; one of crop, rotate, flip, flip_vertical, translate, "
+        "scale, shear, brightness, contrast, saturation, noise, blur, erase must be above 0."
+    ],
+    "recipe: {epochs: 3, schedule: {warmup: 3}}": [
+        "1: recipe.schedule.warmup is 3; it must be below recipe.epochs, 3."
+    ],
+}
+
+SEARCHES = {
+    "trials: 3": ["2: search.trials is 3, but search.space is empty; give a space, or set search.trials to 0."],
+    "metric: r2": [
+        "2: search.metric is 'r2', which does not fit classification; it must be 'auto', 'accuracy', "
+        "'balanced_accuracy', 'f1' or 'loss'."
+    ],
+    "epochs: 2\n  min_epochs: 3": ["3: search.min_epochs is 3; it must be at most the epochs of a trial, 2."],
+    "resources: {gpu: 1.5}": ["2: search.resources.gpu is 1.5; above 1 it must be a whole number."],
+}
+
+
+def sentences(folder: Path, text: str) -> list[str]:
+    path = folder / "params.yaml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(InputError, match=r"params\.yaml:\d+: ") as caught:
+        load(path)
+    return [sentence.removeprefix(f"{path}:") for sentence in caught.value.sentences]
+
+
+@pytest.mark.parametrize("text", CASES)
+def test_settings_that_disagree_are_said(text: str, tmp_path: Path) -> None:
+    assert sentences(tmp_path, f"{text}\n{NO_SEARCH}") == CASES[text]
+
+
+@pytest.mark.parametrize("text", SEARCHES)
+def test_search_settings_that_disagree_are_said(text: str, tmp_path: Path) -> None:
+    trials = "" if text.startswith("trials") else "  trials: 0\n"
+    assert sentences(tmp_path, f"search:\n  {text}\n{trials}") == SEARCHES[text]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "data: {source: table, path: x}\nrecipe: {loss: mse}",  # the task is not known before the table is read
+        "data: {source: table, path: x, task: multilabel}\nrecipe: {loss: focal}",
+        "data: {splits: {train: 0.6, validation: 0.3, test: 0.1}}",  # their sum is 1 but for rounding
+        "recipe: {schedule: {warmup: 2.5}, epochs: 3}",
+        "augment: {copies: 2, policy: {noise: 0.01}}",
+    ],
+)
+def test_settings_that_may_agree_pass(text: str, tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").write_text(f"{text}\n{NO_SEARCH}")
+    load(tmp_path / "params.yaml")
+
+
+def test_a_rule_rests_while_one_of_its_settings_is_wrong_by_itself(tmp_path: Path) -> None:
+    said = sentences(
+        tmp_path, f"data: {{source: foldr}}\nrecipe: {{loss: mse, epochs: 0, schedule: {{warmup: 20}}}}\n{NO_SEARCH}"
+    )
+    assert said == [
+        "1: data.source is 'foldr'; did you mean 'folder'?",
+        "2: recipe.epochs is 0; it must be a whole number from 1 to 100000.",
+    ]
