@@ -54,12 +54,6 @@ def judge(task: str, outputs: NDArray[Any], targets: NDArray[Any], names: Sequen
     return verdict
 
 
-def share_right(task: str, outputs: NDArray[Any], targets: NDArray[Any], how: Evaluate) -> Interval:
-    """The share of samples that are wholly right, for comparing splits: accuracy, or exact match of labels."""
-    right = outputs.argmax(1) == targets if task == "classification" else _all_labels_right(outputs, targets)
-    return wilson(int(right.sum()), len(right), how.confidence)
-
-
 def calibration_bins(confidence: Floats) -> Ints:
     """The bin, 0…BINS-1, of each confidence in 0…1; equal widths."""
     return np.minimum((confidence * BINS).astype(np.int64), BINS - 1)
@@ -88,7 +82,7 @@ def _classification(verdict: Verdict, logits: Floats, true: Ints, names: Sequenc
         verdict.missing |= dict.fromkeys(figures, "one sample says nothing of spread.")
         return
     if len(present) < 2:
-        verdict.missing["auroc"] = f"all test samples are of one class, {names[present[0]]!r}."
+        verdict.missing["auroc"] = f"all test samples are of one class, {names[int(present[0])]!r}."
     perfect = mean_of_shares([wilson(int(counts[k]), int(counts[k]), how.confidence) for k in present])
     log_p = log_softmax(logits, axis=1)
     found = bootstrap(_class_score(log_p, said, true, present), true, how.resamples, how.seed)
@@ -107,7 +101,12 @@ def _shares_of_classes(verdict: Verdict, said: Ints, true: Ints, names: Sequence
 
 
 def _shares(
-    verdict: Verdict, hits: Ints, totals: Mapping[str, Ints], why: Mapping[str, str], names: Sequence[str], how: Evaluate
+    verdict: Verdict,
+    hits: Ints,
+    totals: Mapping[str, Ints],
+    why: Mapping[str, str],
+    names: Sequence[str],
+    how: Evaluate,
 ) -> None:
     for figure, total in totals.items():
         for name, hit, among in zip(names, hits, total, strict=True):
@@ -207,9 +206,7 @@ def _all_labels_right(outputs: NDArray[Any], targets: NDArray[Any]) -> NDArray[n
     return right
 
 
-def _multilabel(
-    verdict: Verdict, logits: Floats, targets: NDArray[Any], names: Sequence[str], how: Evaluate
-) -> None:
+def _multilabel(verdict: Verdict, logits: Floats, targets: NDArray[Any], names: Sequence[str], how: Evaluate) -> None:
     said, true = logits > 0, targets > 0.5
     right = _all_labels_right(logits, targets)
     verdict.figures["exact_match"] = wilson(int(right.sum()), len(right), how.confidence)
@@ -257,8 +254,8 @@ def _label_score(
             area = {f"auroc/{name}": of(weights) for name, of in areas.items()}
             precision = {f"average_precision/{name}": of(weights) for name, of in precisions.items()}
         if judged:
-            macros = {"macro_f1": f1, "auroc": list(area.values()), "average_precision": list(precision.values())}
-            scores |= {name: np.mean(values, axis=0, dtype=np.float64) for name, values in macros.items()}
+            macros = {"macro_f1": f1, "auroc": [*area.values()], "average_precision": [*precision.values()]}
+            scores |= {name: np.asarray(values, dtype=np.float64).mean(0) for name, values in macros.items()}
         return scores | area | precision
 
     return score
@@ -299,9 +296,7 @@ def _label_precision(scores: Floats, positive: NDArray[np.bool_]) -> Callable[[W
 # regression
 
 
-def _regression(
-    verdict: Verdict, values: Floats, targets: NDArray[Any], names: Sequence[str], how: Evaluate
-) -> None:
+def _regression(verdict: Verdict, values: Floats, targets: NDArray[Any], names: Sequence[str], how: Evaluate) -> None:
     true = targets.astype(np.float64).reshape(values.shape)
     if len(true) < 2:
         verdict.missing |= dict.fromkeys(("mae", "r2", "rmse"), "one sample says nothing of spread.")
@@ -332,7 +327,9 @@ def _value_score(error: Floats, centred: Floats, names: Sequence[str]) -> Callab
         figures = {"r2": r2, "rmse": np.sqrt(left / num_samples), "mae": absolute @ weights / num_samples}
         if len(names) == 1:
             return {figure: rows[0] for figure, rows in figures.items()}
-        each = {f"{figure}/{name}": row for figure, rows in figures.items() for name, row in zip(names, rows, strict=True)}
+        each = {
+            f"{figure}/{name}": row for figure, rows in figures.items() for name, row in zip(names, rows, strict=True)
+        }
         return each | {"r2": r2.mean(0)}
 
     return score

@@ -1,0 +1,32 @@
+"""Judge the trained model on the test split. Owns results/evaluate/; the only stage that reads test."""
+
+from pathlib import Path
+
+from assay.check import checked
+from assay.evaluate import evaluate, logged
+from assay.model_files import load_model
+from assay.params import flat
+from assay.terminal import say, stage
+from assay.tracking import open_tracker
+
+
+def main() -> None:
+    params = checked()
+    out = Path("results/evaluate")
+    trained = load_model(Path("results/train/model"))
+    with (
+        open_tracker(params.tracking, Path.cwd(), {"data_version": trained.about.version}) as tracker,
+        tracker.run("evaluate", kind="stage", params=flat(params.evaluate), tags={"stage": "evaluate"}) as run,
+    ):
+        verdict = evaluate(trained, Path("results/prepare/data"), params.evaluate, out)
+        run.log(dict(logged(verdict.figures)), step=0)
+        for picture in sorted(out.glob("*.png")):
+            run.picture(picture)
+        for name in ("metrics.json", "report.json"):
+            run.file(out / name)
+    for note in verdict.notes:
+        say(f"evaluate: {note}")
+
+
+if __name__ == "__main__":
+    stage(main)

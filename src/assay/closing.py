@@ -1,0 +1,116 @@
+"""The closing table: what won, how sure that is, against what, where to look. Owns its words; computes no figure."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from assay.errors import InputError
+from assay.params import SMALLER_IS_BETTER
+from assay.terminal import table
+
+COMPLETE, PRUNED = "complete", "pruned"  # states in trials.csv
+PICTURES = ("mistakes.png", "confusion.png", "predicted.png")  # those that a person should see first
+
+
+def closing_table(results: Path) -> None:
+    """Print it.
+
+    Raises:
+        InputError: nothing was evaluated yet.
+    """
+    table("Result", closing_rows(results))
+
+
+def closing_rows(results: Path) -> list[tuple[str, str]]:
+    """What it says, a row a statement; what a stage has not written is not spoken of.
+
+    Raises:
+        InputError: nothing was evaluated yet.
+    """
+    figures, report = (_read(results / "evaluate" / name) for name in ("metrics.json", "report.json"))
+    rows = [("won", _won(results)), (f"test {report['headline']}", _figure(figures, report["headline"], report))]
+    rows += [(f"test {name}", _interval(figures[name])) for name in _others(report) if name in figures]
+    if report.get("base"):
+        base = report["base"]
+        rows.append(("to beat", f"{_interval(base['accuracy'])} by always saying {base['says']!r}"))
+    rows += _search(results)
+    gap = report.get("gap", {})
+    if "train" in gap and "test" in gap:
+        rows.append(("gap", " → ".join(f"{name} {part['value']:.4f}" for name, part in gap.items())))
+    rows += _weakest(figures)
+    rows += [("know", note) for note in report.get("notes", [])]
+    rows.append(("look at", _places(results)))
+    return [row for row in rows if row[1]]
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: there is no result yet; run `make repro` or `assay evaluate` first.") from error
+    except ValueError as error:
+        raise InputError(f"{path}: is damaged ({error}); run `assay evaluate` again.") from error
+
+
+def _won(results: Path) -> str:
+    """The recipe in a line: what tells it from others."""
+    from assay.settings import read_recipe
+
+    path = results / "train" / "model" / "recipe.yaml"
+    if not path.exists():
+        return ""
+    recipe = read_recipe(path)
+    begun = "" if recipe.pretrained is False else ", pretrained"
+    rate = f"{recipe.optimizer.lr:.2g}"
+    steps = f"{recipe.optimizer.name} {rate}, batch {recipe.batch_size}, {recipe.epochs} epochs"
+    return f"{recipe.backbone}{begun} · {steps} · dropout {recipe.dropout:.2g}"
+
+
+def _others(report: dict[str, Any]) -> tuple[str, ...]:
+    return {"classification": ("macro_f1", "ece"), "multilabel": ("exact_match",)}.get(report["task"], ())
+
+
+def _figure(figures: dict[str, Any], name: str, report: dict[str, Any]) -> str:
+    if name not in figures:
+        return f"not known: {report.get('missing', {}).get(name, 'see report.json')}"
+    return f"{_interval(figures[name])} at {report['confidence']:.0%} on {report['samples']:,} samples"
+
+
+def _interval(figure: dict[str, float]) -> str:
+    return f"{figure['value']:.4f} [{figure['low']:.4f}, {figure['high']:.4f}]"
+
+
+def _search(results: Path) -> list[tuple[str, str]]:
+    """How many trials there were, and the best of them against trial 0, the base recipe, on validation."""
+    path = results / "search" / "trials.csv"
+    if not path.exists():
+        return []
+    import pandas as pd
+
+    trials = pd.read_csv(path)
+    if trials.empty:
+        return []
+    states = trials["state"].str.lower()
+    stopped, epochs = int((states == PRUNED).sum()), int(trials["epochs"].sum())
+    rows = [("search", f"{len(trials)} trials, {stopped} of them stopped early, {epochs} epochs")]
+    base = trials.loc[trials["number"] == 0, "value"].dropna()
+    finished = trials.loc[states == COMPLETE, "value"].dropna()
+    if len(base) and len(finished):
+        metric = _read(results / "train" / "metrics.json")["metric"]
+        best = finished.min() if metric in SMALLER_IS_BETTER else finished.max()
+        rows.append(("against base", f"validation {metric} {best:.4f} in search, the base recipe {base.iloc[0]:.4f}"))
+    return rows
+
+
+def _weakest(figures: dict[str, Any]) -> list[tuple[str, str]]:
+    """The class that is missed most."""
+    recalls = {name.partition("/")[2]: figure for name, figure in figures.items() if name.startswith("recall/")}
+    if len(recalls) < 2:
+        return []
+    name = min(recalls, key=lambda one: recalls[one]["value"])
+    return [("weakest", f"{name!r}: recall {_interval(recalls[name])}")]
+
+
+def _places(results: Path) -> str:
+    shown = [results / "evaluate" / name for name in PICTURES if (results / "evaluate" / name).exists()]
+    return ", ".join([*map(str, shown), "`assay ui`"])

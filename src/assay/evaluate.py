@@ -1,0 +1,218 @@
+"""Judges a trained model on the test split, once. Owns results/evaluate/; chooses nothing by what it sees.
+
+metrics.json          figure → value, low, high
+report.json           what could not be computed, what to know, train and validation beside test
+predictions.parquet   a row a test sample: key, name, true, said, probabilities
+confusion.csv         actual, predicted: a row a test sample, for `dvc plots` (classification)
+*.png                 pictures, see evaluation_pictures.py
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from assay.data.dataset import SPLITS, About, Split, read_about, read_split
+from assay.device import deterministic, resolve_device
+from assay.errors import InputError
+from assay.intervals import DIGITS, Interval, wilson
+from assay.outputs import outputs_of, probabilities
+from assay.params import Evaluate
+from assay.verdict import HEADLINES, Verdict, judge
+
+if TYPE_CHECKING:
+    from assay.model_files import Trained
+
+GAP_MOST = 10_000  # samples of train and of validation beside test: an interval of ±0.5 points at 95%
+LABELS_APART = ", "  # between the labels of one sample in predictions.parquet
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The test split with what the model says of it, and the verdicts; what the pictures are drawn from."""
+
+    about: About
+    how: Evaluate
+    split: Split
+    names: tuple[str, ...]  # of the outputs
+    outputs: NDArray[np.float32]
+    said: NDArray[np.float32]  # probabilities, or values
+    verdicts: Mapping[str, Verdict]  # train, validation, test
+
+    @property
+    def targets(self) -> NDArray[Any]:
+        return self.split.targets
+
+    @property
+    def headline(self) -> str:
+        return HEADLINES[self.about.task]
+
+    @property
+    def gap(self) -> dict[str, Interval]:
+        """The headline figure of each split that has it."""
+        found = {name: verdict.figures.get(self.headline) for name, verdict in self.verdicts.items()}
+        return {name: figure for name, figure in found.items() if figure is not None}
+
+
+def evaluate(trained: "Trained", data: Path, how: Evaluate, out: Path) -> Verdict:
+    """Judge `trained` on the test split of the prepared data set in `data` and write everything into `out`.
+
+    Raises:
+        InputError: the model is of other data than `data`, or its test split is empty.
+    """
+    from assay.evaluation_pictures import draw_all
+
+    judged = look(trained, data, how)
+    out.mkdir(parents=True, exist_ok=True)
+    verdict = judged.verdicts["test"]
+    (out / "metrics.json").write_text(metrics_text(verdict.figures), encoding="utf-8")
+    (out / "report.json").write_text(json.dumps(_report(judged), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    index = pd.read_parquet(data / "test" / "index.parquet", columns=["key", "name"])
+    pq.write_table(_predictions(judged, index), out / "predictions.parquet")
+    if judged.about.task == "classification":
+        _confusion(judged).to_csv(out / "confusion.csv", index=False)
+    draw_all(judged, trained.model, index["name"].tolist(), out)
+    return verdict
+
+
+def look(trained: "Trained", data: Path, how: Evaluate) -> Judged:
+    """What the model says of the test split, and the verdict on it and on as many samples of the other splits.
+
+    Raises:
+        InputError: see `evaluate`.
+    """
+    about = read_about(data)
+    _refuse_strange(trained.about, about)
+    names = about.classes if about.classes is not None else about.target_names
+    splits = {name: read_split(data, name) for name in SPLITS}
+    if len(splits["test"]) == 0:
+        raise InputError(f"{data}: the test split is empty; raise data.splits.test or bring more samples.")
+    device = resolve_device(None)
+    outputs, verdicts = {}, {}
+    with deterministic(device):
+        for name, split in splits.items():
+            part, count = split.parts[0], len(split) if name == "test" else GAP_MOST
+            outputs[name] = outputs_of(trained.model, part.samples[:count], part.lengths[:count], device)
+            _refuse_infinite(outputs[name], name)
+            if len(part):
+                verdicts[name] = judge(about.task, outputs[name], part.targets[:count], names, how)
+    said = probabilities(about.task, outputs["test"])
+    return Judged(about, how, splits["test"], names, outputs["test"], said, verdicts)
+
+
+def metrics_text(figures: Mapping[str, Interval]) -> str:
+    """metrics.json: a line a figure, so that a diff is read line by line."""
+    lines = (
+        f" {json.dumps(name, ensure_ascii=False)}: {json.dumps(figure.rounded())}" for name, figure in figures.items()
+    )
+    return "{\n" + ",\n".join(lines) + "\n}\n"
+
+
+def logged(figures: Mapping[str, Interval]) -> Iterator[tuple[str, float]]:
+    """Keys and values for tracking: `test/accuracy`, `test/accuracy.low`, `test/accuracy.high`; parts without ends."""
+    for name, figure in figures.items():
+        yield f"test/{name}", figure.value
+        if "/" not in name:
+            yield f"test/{name}.low", figure.low
+            yield f"test/{name}.high", figure.high
+
+
+def worst(judged: Judged, count: int) -> NDArray[np.int64]:
+    """Rows of the worst mistakes, worst first: by loss among the wrong; in regression by error in units of spread."""
+    targets, said = judged.targets, judged.said.astype(np.float64)
+    if judged.about.task == "classification":
+        sure = said[np.arange(len(said)), targets]
+        badness = np.where(said.argmax(1) == targets, -1.0, 1 - sure)
+    elif judged.about.task == "multilabel":
+        off = np.abs(said - targets)
+        badness = np.where((off < 0.5).all(1), -1.0, off.max(1))
+    else:
+        true = targets.reshape(said.shape)
+        badness = (np.abs(said - true) / np.maximum(true.std(0), np.finfo(np.float64).tiny)).max(1)
+    order = np.argsort(-badness, kind="stable")
+    chosen: NDArray[np.int64] = order[badness[order] > 0][:count]
+    return chosen
+
+
+def in_words(judged: Judged, row: int) -> tuple[str, str]:
+    """What the model said of one test sample, and what was true."""
+    task, said, true = judged.about.task, judged.said[row], judged.targets[row]
+    if task == "classification":
+        best = int(said.argmax())
+        return f"{judged.names[best]} ({said[best]:.2f})", judged.names[int(true)]
+    if task == "multilabel":
+        return _labels(said > 0.5, judged.names) or "none", _labels(true > 0.5, judged.names) or "none"
+    return tuple(", ".join(f"{value:.4g}" for value in np.atleast_1d(values)) for values in (said, true))  # type: ignore[return-value]
+
+
+def _labels(on: NDArray[np.bool_], names: Sequence[str]) -> str:
+    return LABELS_APART.join(name for name, has in zip(names, on, strict=True) if has)
+
+
+def _refuse_strange(model: About, data: About) -> None:
+    for what in ("task", "classes", "target_names", "spec"):
+        there, here = getattr(model, what), getattr(data, what)
+        if there != here:
+            named = what.replace("_", " ")
+            raise InputError(f"the model's {named} is {there}, the data's is {here}; run `assay train` again.")
+
+
+def _refuse_infinite(outputs: NDArray[np.float32], split: str) -> None:
+    if not np.isfinite(outputs).all():
+        raise InputError(f"the model's outputs on the {split} split are not all finite; train it again, more gently.")
+
+
+def _report(judged: Judged) -> dict[str, Any]:
+    verdict = judged.verdicts["test"]
+    return {
+        "task": judged.about.task,
+        "samples": len(judged.split),
+        "data_version": judged.about.version,
+        "headline": judged.headline,
+        "confidence": judged.how.confidence,
+        "base": _base(judged),
+        "gap": {name: figure.rounded() for name, figure in judged.gap.items()},
+        "missing": verdict.missing,
+        "notes": verdict.notes,
+    }
+
+
+def _base(judged: Judged) -> dict[str, Any] | None:
+    """What saying always the most frequent class is worth: the least that a model must beat."""
+    if judged.about.task != "classification":
+        return None
+    counts = np.bincount(judged.targets, minlength=len(judged.names))
+    share = wilson(int(counts.max()), int(counts.sum()), judged.how.confidence)
+    return {"says": judged.names[int(counts.argmax())], "accuracy": share.rounded()}
+
+
+def _predictions(judged: Judged, index: pd.DataFrame) -> pa.Table:
+    columns: dict[str, Any] = {"key": index["key"].tolist(), "name": index["name"].tolist()}
+    targets, said, names = judged.targets, judged.said, judged.names
+    if judged.about.task == "classification":
+        columns["true"] = [names[k] for k in targets]
+        columns["said"] = [names[k] for k in said.argmax(1)]
+    elif judged.about.task == "multilabel":
+        columns["true"] = [_labels(row > 0.5, names) for row in targets]
+        columns["said"] = [_labels(row > 0.5, names) for row in said]
+    else:
+        columns |= {f"true/{name}": column for name, column in zip(names, targets.reshape(said.shape).T, strict=True)}
+    prefix = "said" if judged.about.task == "regression" else "probability"
+    rounded = said.astype(np.float64).round(DIGITS) if prefix == "probability" else said
+    columns |= {f"{prefix}/{name}": column for name, column in zip(names, rounded.T, strict=True)}
+    return pa.table(columns)
+
+
+def _confusion(judged: Judged) -> pd.DataFrame:
+    """In order of the classes, not of the samples: a diff then shows what changed."""
+    said = judged.said.argmax(1)
+    order = np.lexsort((said, judged.targets))
+    names = np.array(judged.names, dtype=object)
+    return pd.DataFrame({"actual": names[judged.targets[order]], "predicted": names[said[order]]})
