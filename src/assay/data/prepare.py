@@ -9,6 +9,7 @@ import math
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -27,38 +28,66 @@ from assay.errors import InputError
 from assay.modality import Spec, Unreadable, of
 from assay.params import Data
 
-OnProgress = Callable[[int, int], None]  # samples done, samples in all
+OnProgress = Callable[[int], object]  # samples done
 WRITTEN = ("report.json", "samples.html", "data")  # data last: with it the data set is there
 GUESS_BYTES = 1 << 20  # of a decoded sample, before the size of the pictures is known
 TOLD = 50  # samples between two words of progress
 SHOWN = 5  # classes or files that a sentence names
 
 
+@dataclass(frozen=True)
+class Plan:
+    """A source that was opened and whose labels make sense; nothing is decoded and nothing written yet."""
+
+    data: Data
+    source: Source
+    targets: Targets
+
+    @property
+    def num_samples(self) -> int:
+        return self.targets.num_samples
+
+    def write(self, out: Path, on_progress: OnProgress) -> Report:
+        """See `prepare`."""
+        partial = out / ".partial"
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+            shutil.rmtree(partial, ignore_errors=True)  # of a run that was killed
+            partial.mkdir()
+            report = _write(self.source, self.targets, self.data, partial, on_progress)
+            _move(partial, out)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
+                raise
+            raise InputError(
+                f"{out}: cannot be written ({error.strerror}); free space or name another place."
+            ) from error
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+        return report
+
+
+def plan(data: Data) -> Plan:
+    """Open the source and settle the task, before anything is decoded.
+
+    Raises:
+        InputError: the settings and the source do not fit.
+    """
+    check_splits(data.splits)
+    source = open_source(data)
+    return Plan(data, source, resolve(source, data))
+
+
 def prepare(data: Data, out: Path, on_progress: OnProgress) -> Report:
     """Decode, check, split and write everything that `data` names.
 
     Writes `out/data/` (layout: assay.data.dataset), `out/report.json` and `out/samples.html`, all or none of them.
+    `on_progress` hears the number of samples done.
 
     Raises:
         InputError: settings, source or samples do not make a data set; or the disk is full.
     """
-    check_splits(data.splits)
-    source = open_source(data)
-    targets = resolve(source, data)
-    partial = out / ".partial"
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(partial, ignore_errors=True)  # of a run that was killed
-        partial.mkdir()
-        report = _write(source, targets, data, partial, on_progress)
-        _move(partial, out)
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
-            raise
-        raise InputError(f"{out}: cannot be written ({error.strerror}); free space or name another place.") from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-    return report
+    return plan(data).write(out, on_progress)
 
 
 def _write(source: Source, targets: Targets, data: Data, folder: Path, on_progress: OnProgress) -> Report:
@@ -69,8 +98,8 @@ def _write(source: Source, targets: Targets, data: Data, folder: Path, on_progre
             findings.seen += 1
             _keep(decoded, targets, data, findings, splits)
             if findings.seen % TOLD == 0:
-                on_progress(findings.seen, targets.num_samples)
-        on_progress(findings.seen, targets.num_samples)
+                on_progress(findings.seen)
+        on_progress(findings.seen)
         _check_readable(findings, data)
         copies = find_copies(splits)
         leaks = find_leaks(splits)

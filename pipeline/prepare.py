@@ -1,0 +1,32 @@
+"""Decode, check, split and write the data. Owns results/prepare/; what is where, params.yaml says."""
+
+from pathlib import Path
+
+from assay.check import checked
+from assay.data.prepare import plan
+from assay.params import flat
+from assay.terminal import Progress, say, stage
+from assay.tracking import open_tracker
+
+OUT = Path("results/prepare")
+
+
+def main() -> None:
+    params = checked()
+    planned = plan(params.data)
+    with (
+        open_tracker(params.tracking, Path.cwd(), {}) as tracker,
+        tracker.run("prepare", kind="stage", params=flat(params.data), tags={"stage": "prepare"}) as run,
+    ):
+        with Progress("prepare", planned.num_samples) as progress:
+            report = planned.write(OUT, progress.step)
+        run.tag("data_version", report.about.version)
+        run.log({f"data/{name}": float(count) for name, count in report.about.counts.items()}, step=0)
+        for name in ("report.json", "samples.html"):
+            run.file(OUT / name)
+    for sentence in report.sentences():
+        say(f"prepare: {sentence}")
+
+
+if __name__ == "__main__":
+    stage(main)
