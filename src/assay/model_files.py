@@ -21,6 +21,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from assay import settings
 from assay.data.dataset import About
 from assay.errors import InputError
@@ -86,7 +88,7 @@ def load_model(folder: Path) -> Trained:
     """
     facts = read_facts(folder)
     recipe = settings.read_recipe(folder / RECIPE)
-    tensors = _tensors(folder, facts)
+    tensors = read_tensors(folder, facts)
     try:
         about, data = _about(facts), Data.model_validate_json(json.dumps(facts["data"]))
     except (KeyError, TypeError, ValueError) as error:
@@ -120,7 +122,12 @@ def read_facts(folder: Path) -> dict[str, Any]:
     return dict(facts)
 
 
-def _tensors(folder: Path, facts: dict[str, Any]) -> dict[str, Any]:
+def read_tensors(folder: Path, facts: dict[str, Any]) -> dict[str, Tensor]:
+    """Every tensor of the model by name.
+
+    Raises:
+        InputError: the file is missing, or not the one that model.json was written with.
+    """
     path = folder / TENSORS
     try:
         data = path.read_bytes()
@@ -128,7 +135,7 @@ def _tensors(folder: Path, facts: dict[str, Any]) -> dict[str, Any]:
         raise InputError(f"{path}: cannot be read ({error.strerror}); run `assay train` again.") from error
     if sha256(data) != facts.get("sha256"):
         raise InputError(f"{path}: is damaged (its SHA-256 is not the one in {FACTS}); run `assay train` again.")
-    return dict(unpacked(data, path))
+    return unpacked(data, path)
 
 
 def _about(facts: dict[str, Any]) -> About:

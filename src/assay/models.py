@@ -3,6 +3,8 @@
 Files are model_files.py's, pretrained weights are weights.py's.
 """
 
+from collections import defaultdict
+from functools import cache
 from typing import Any
 
 import torch
@@ -13,6 +15,7 @@ from assay import modality
 from assay.errors import InputError, nearest
 from assay.modality import Backbone, Spec, Weights
 from assay.params import Recipe
+from assay.shapes import described, output_shape
 from assay.tensors import Mismatch
 
 
@@ -50,8 +53,8 @@ class Model(nn.Module):
     def scale_outputs(self, mean: NDArray[Any], std: NDArray[Any]) -> None:
         """Regression: answer in the targets' units, while the head learns numbers near 0 and 1.
 
-        `mean` and `std` are of the training targets, one an output; they are saved with the weights. A target that never
-        varies counts as of deviation 1.
+        `mean` and `std` are of the training targets, one an output; they are saved with the weights. A target that
+        never varies counts as of deviation 1.
         """
         deviation = torch.as_tensor(std, dtype=torch.float32)
         self.output_mean = torch.as_tensor(mean, dtype=torch.float32)
@@ -88,15 +91,16 @@ class Model(nn.Module):
         """
         found = dict(self.named_parameters())
         below = [*self.stages, [name for name in found if not name.startswith("backbone.")]]
-        groups: list[dict[str, Any]] = []
+        groups: dict[tuple[float, bool], list[nn.Parameter]] = defaultdict(list)  # few groups: each costs a call a step
         for distance, names in enumerate(reversed(below)):
             scale = 1.0 if layer_decay is None else layer_decay**distance
-            free = [(name, found[name]) for name in names if found[name].requires_grad]
-            for decays in (True, False):
-                params = [parameter for name, parameter in free if _decays(name, parameter) == decays]
-                if params:
-                    groups.append({"params": params, "lr": lr * scale, "lr_scale": scale, "decays": decays})
-        return groups
+            for name in names:
+                if found[name].requires_grad:
+                    groups[scale, _decays(name, found[name])].append(found[name])
+        return [
+            {"params": params, "lr": lr * scale, "lr_scale": scale, "decays": decays}
+            for (scale, decays), params in groups.items()
+        ]
 
 
 def _decays(name: str, parameter: Tensor) -> bool:
@@ -110,7 +114,7 @@ def build_model(recipe: Recipe, spec: Spec, num_outputs: int, weights: Weights |
     backbone's (see weights.py); the recipe's `pretrained` is not looked at, so a saved model is rebuilt without it.
 
     Raises:
-        InputError: unknown backbone, too small an input, weights of another shape, more stages frozen than there are.
+        InputError: unknown backbone, too small an input, weights of another shape, more stages frozen than it has.
     """
     backbone = find_backbone(recipe.backbone, spec)
     with torch.random.fork_rng(devices=[]):
@@ -122,7 +126,53 @@ def build_model(recipe: Recipe, spec: Spec, num_outputs: int, weights: Weights |
             raise InputError(*(f"weights of {origin}: {sentence}" for sentence in error.sentences)) from error
         model = Model(network, num_outputs, recipe.dropout)
     model.freeze(_frozen(recipe, model))
-    return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+    return model.to(memory_format=torch.channels_last)
+
+
+def check_recipe(recipe: Recipe, spec: Spec) -> None:
+    """Whether `build_model` will build this and its input go through; no weights are allocated, drawn or read.
+
+    Raises:
+        InputError: every reason why not, one sentence each.
+    """
+    backbone = find_backbone(recipe.backbone, spec)
+    problems = []
+    if recipe.pretrained is True and not backbone.pretrained:
+        problems.append(
+            f"recipe.pretrained: no trained weights of {recipe.backbone!r} are known; it must be false or a path."
+        )
+    try:
+        num_stages = _described(recipe.backbone, spec, recipe.input_size)
+        if isinstance(recipe.freeze, int) and recipe.freeze > num_stages:
+            problems.append(_too_many_stages(recipe, num_stages))
+    except InputError as error:
+        problems += error.sentences
+    if problems:
+        raise InputError(*problems)
+
+
+@cache
+def _described(name: str, spec: Spec, input_size: int | None) -> int:
+    """How many stages the backbone has; that its input goes through is tried by shape alone, see shapes.py."""
+    backbone = find_backbone(name, spec)
+    try:
+        network = described(lambda: backbone.build(spec, None, input_size, None))
+        shape = output_shape(network, (2, *spec.shape))
+    except Exception as error:  # a foreign network says in its own way that an input does not fit
+        raise _misfit(backbone, spec, input_size, error) from error
+    features: Any = network.features
+    assert shape == (2, features), f"{name} gives {shape}, and says {features} features"
+    stages: Any = network.stages
+    return len(stages)
+
+
+def _misfit(backbone: Backbone, spec: Spec, input_size: int | None, error: Exception) -> InputError:
+    size, least = input_size if input_size is not None else min(spec.shape[1:]), backbone.smallest(spec)
+    what = f"recipe.input_size: {backbone.name} takes no input of size {size}"
+    if size < least:
+        return InputError(f"{what}; the smallest that works is {least}.")
+    own = backbone.notes.get("trained_at", least)
+    return InputError(f"{what} ({next(iter(str(error).splitlines()), '')}); one that works is {own}.")
 
 
 def find_backbone(name: str, spec: Spec) -> Backbone:
@@ -144,7 +194,9 @@ def _frozen(recipe: Recipe, model: Model) -> frozenset[str]:
     if recipe.freeze == "backbone":
         return frozenset(name for stage in model.stages for name in stage)
     if recipe.freeze > len(model.stages):
-        raise InputError(
-            f"recipe.freeze: {recipe.freeze} stages are more than {recipe.backbone} has; at most {len(model.stages)}."
-        )
+        raise InputError(_too_many_stages(recipe, len(model.stages)))
     return frozenset(name for stage in model.stages[: recipe.freeze] for name in stage)
+
+
+def _too_many_stages(recipe: Recipe, num_stages: int) -> str:
+    return f"recipe.freeze: {recipe.freeze} is more stages than {recipe.backbone} has; it must be at most {num_stages}."

@@ -68,16 +68,23 @@ def copy_weights(weights: Mapping[str, Tensor], network: nn.Module) -> None:
         Mismatch: a name is missing on either side, or a shape differs.
     """
     own = network.state_dict()
-    missing, strange = sorted(own.keys() - weights.keys()), sorted(weights.keys() - own.keys())
-    if missing or strange:
-        odd = f"{missing[0]} is missing" if missing else f"{strange[0]} has no place in this network"
-        raise Mismatch(f"{odd} ({len(missing)} missing, {len(strange)} too many); it is of another network.")
-    for name, tensor in own.items():
-        if weights[name].shape != tensor.shape:
-            raise Mismatch(f"{name} is {_shape(weights[name])} there and {_shape(tensor)} in this network.")
+    if (odd := difference(weights, own)) is not None:
+        raise Mismatch(odd)
     with torch.no_grad():
         for name, tensor in own.items():
             tensor.copy_(weights[name])
+
+
+def difference(weights: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> str | None:
+    """How `weights` differ in names or shapes from a network's `own`, as a sentence; None where they do not."""
+    missing, strange = sorted(own.keys() - weights.keys()), sorted(weights.keys() - own.keys())
+    if missing or strange:
+        odd = f"{missing[0]} is missing" if missing else f"{strange[0]} has no place in this network"
+        return f"{odd} ({len(missing)} missing, {len(strange)} too many); they are of another network."
+    for name, tensor in own.items():
+        if weights[name].shape != tensor.shape:
+            return f"{name} is {_shape(weights[name])} there and {_shape(tensor)} in this network."
+    return None
 
 
 def _shape(tensor: Tensor) -> str:

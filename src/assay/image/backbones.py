@@ -5,42 +5,49 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
+from types import ModuleType
 
 from torch import nn
 
+from assay.errors import InputError
 from assay.image import networks
 from assay.modality import Backbone, Spec, Weights
 from assay.tensors import copy_weights
 
 
 class Backbones(Mapping[str, Backbone]):
-    """Name → backbone: ours at once, timm's when asked for.
-
-    Raises:
-        KeyError: no such network; `names_like` says what to offer instead.
-    """
+    """Name → backbone: ours at once, timm's when asked for: by architecture, or with the tag of its weights."""
 
     def __getitem__(self, name: str) -> Backbone:
-        if name in OURS:
-            return OURS[name]
-        raise KeyError(name)
-
-    def __contains__(self, name: object) -> bool:
-        return name in OURS
+        return OURS[name] if name in OURS else _zoo().backbone(name)
 
     def __iter__(self) -> Iterator[str]:
         yield from OURS
+        yield from _zoo().names()
 
     def __len__(self) -> int:
-        return sum(1 for _ in self)
+        return len(OURS) + len(_zoo().names())
+
+
+def _zoo() -> ModuleType:
+    from assay.image import zoo  # timm takes seconds to import
+
+    return zoo
 
 
 Build = Callable[[Spec, str, int | None], networks.PictureNetwork]
 
 
 def _build(
-    build: Build, spec: Spec, activation: str | None, input_size: int | None, weights: Weights | None
+    build: Build,
+    smallest: Callable[[Spec], int],
+    spec: Spec,
+    activation: str | None,
+    input_size: int | None,
+    weights: Weights | None,
 ) -> nn.Module:
+    if min(networks.seen_size(spec, input_size)) < smallest(spec):
+        raise InputError(f"recipe.input_size: the smallest that works is {smallest(spec)}.")
     network = build(spec, activation or "relu", input_size)
     if weights is not None:
         copy_weights(weights, network)
@@ -48,7 +55,7 @@ def _build(
 
 
 OURS: dict[str, Backbone] = {
-    "cnn": Backbone("cnn", partial(_build, networks.build_cnn), networks.smallest_cnn),
-    "mlp": Backbone("mlp", partial(_build, networks.build_mlp), networks.smallest_mlp),
+    "cnn": Backbone("cnn", partial(_build, networks.build_cnn, networks.smallest_cnn), networks.smallest_cnn),
+    "mlp": Backbone("mlp", partial(_build, networks.build_mlp, networks.smallest_mlp), networks.smallest_mlp),
 }
 BACKBONES: Mapping[str, Backbone] = Backbones()
