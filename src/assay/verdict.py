@@ -51,6 +51,7 @@ def judge(task: str, outputs: NDArray[Any], targets: NDArray[Any], names: Sequen
         return verdict
     _JUDGES[task](verdict, outputs.astype(np.float64), np.asarray(targets), names, how)
     verdict.figures = {name: verdict.figures[name] for name in sorted(verdict.figures, key=_order)}
+    verdict.missing = dict(sorted(verdict.missing.items(), key=lambda item: _order(item[0])))
     return verdict
 
 
@@ -89,7 +90,7 @@ def _classification(verdict: Verdict, logits: Floats, true: Ints, names: Sequenc
     chance = _calibration_by_chance(np.exp(log_p.max(1)), how)
     verdict.figures["log_loss"] = found["log_loss"].interval(how.confidence)
     verdict.figures["ece"] = found["ece"].distance_interval(how.confidence, chance)
-    for name in {"auroc", "balanced_accuracy", "macro_f1"} & set(found):
+    for name in found.keys() - {"log_loss", "ece"}:
         verdict.figures[name] = found[name].share_interval(how.confidence, perfect)
 
 
@@ -218,9 +219,12 @@ def _multilabel(verdict: Verdict, logits: Floats, targets: NDArray[Any], names: 
         verdict.missing["all other figures"] = "one sample says nothing of spread."
         return
     judged = [k for k in range(len(names)) if 0 < counts[k] < len(true)]
-    for k in set(range(len(names))) - set(judged):
+    for k in sorted(set(range(len(names))) - set(judged)):
         why_not = "no test sample has it." if counts[k] == 0 else "every test sample has it."
         verdict.missing |= {f"{figure}/{names[k]}": why_not for figure in ("auroc", "average_precision")}
+    if judged and len(judged) < len(names):
+        over = f"{len(judged)} of {len(names)} labels"
+        verdict.notes.append(f"macro figures are over {over}: the others are on none or on all of the test samples.")
     strata = np.zeros(len(true), dtype=np.int64)
     found = bootstrap(_label_score(logits, true, judged, names), strata, how.resamples, how.seed)
     perfects = {names[k]: wilson(int(counts[k]), int(counts[k]), how.confidence) for k in judged}
@@ -231,8 +235,9 @@ def _multilabel(verdict: Verdict, logits: Floats, targets: NDArray[Any], names: 
             label = name.partition("/")[2]
             perfect = perfects[label] if label else mean_of_shares(list(perfects.values()))
             verdict.figures[name] = resampled.share_interval(how.confidence, perfect)
-    for name in {"auroc", "average_precision", "macro_f1", "micro_f1"} - set(found):
-        verdict.missing[name] = "no label has test samples both with and without it."
+    if not judged:
+        why_not = "no label has test samples both with and without it."
+        verdict.missing |= dict.fromkeys(("auroc", "average_precision", "macro_f1", "micro_f1"), why_not)
 
 
 def _label_score(
@@ -250,10 +255,11 @@ def _label_score(
         scores = {"log_loss": log_loss @ weights / len(weights), "hamming_loss": hamming @ weights / len(weights)}
         with np.errstate(invalid="ignore", divide="ignore"):  # a resample without a label: NaN, left out by bootstrap
             f1 = 2 * hit[judged] / asked[judged]
-            scores["micro_f1"] = np.asarray(2 * hit.sum(0) / asked.sum(0), dtype=np.float64)
+            micro = np.asarray(2 * hit.sum(0) / asked.sum(0), dtype=np.float64)
             area = {f"auroc/{name}": of(weights) for name, of in areas.items()}
             precision = {f"average_precision/{name}": of(weights) for name, of in precisions.items()}
         if judged:
+            scores["micro_f1"] = micro
             macros = {"macro_f1": f1, "auroc": [*area.values()], "average_precision": [*precision.values()]}
             scores |= {name: np.asarray(values, dtype=np.float64).mean(0) for name, values in macros.items()}
         return scores | area | precision
