@@ -1,0 +1,24 @@
+"""Find the recipe that wins. Owns results/search/; trains nothing to its end."""
+
+from pathlib import Path
+
+from assay.check import PREPARED, checked
+from assay.search import begin, run_search
+from assay.terminal import stage
+
+ROOT, OUT = Path(), Path("results/search")
+
+
+def main() -> None:
+    params = checked()
+    with begin(params) as machine:  # Ray comes up while the rest is opened
+        from assay.data.dataset import open_prepared
+        from assay.tracking import open_tracker
+
+        data = open_prepared(PREPARED, Path("results/augment/data"))
+        with open_tracker(params.tracking, ROOT, {"data_version": data.about.version}) as tracker:
+            run_search(params, data, ROOT, OUT, tracker, machine)
+
+
+if __name__ == "__main__":
+    stage(main)

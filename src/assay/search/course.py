@@ -1,0 +1,104 @@
+"""A search under way. Owns what happens to a trial between its ask and its end: the study decides, MLflow remembers, the
+person sees. Knows nothing of Ray.
+"""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from assay.errors import InputError
+from assay.params import Recipe
+from assay.search.study import COMPLETE, FAILED, PRUNED, RUNNING, Asked, Study
+from assay.terminal import Progress
+from assay.tracking import Run, Tracker
+
+STATUS = {COMPLETE: "FINISHED", PRUNED: "PRUNED", FAILED: "FAILED"}  # the run's, as tracking knows them
+GO_ON = "interrupted; the same command goes on"
+
+
+@dataclass
+class _Trial:
+    asked: Asked
+    run: Run
+    began: float = field(default_factory=time.monotonic)
+
+
+class Course:
+    """The trials that run now, and what is told of them."""
+
+    def __init__(self, study: Study, tracker: Tracker, parent: Run, progress: Progress) -> None:
+        self.study, self.tracker, self.parent, self.progress = study, tracker, parent, progress
+        self.broken: InputError | None = None  # why the search cannot go on
+        self._live: dict[int, _Trial] = {}
+
+    def next(self) -> Asked | None:
+        """The next trial to run; None where there is none."""
+        asked = None if self.broken else self.study.ask()
+        if asked is not None:
+            self._live[asked.number] = _Trial(asked, self._run(asked))
+            self._show()
+        return asked
+
+    def report(self, number: int, told: Mapping[str, Any]) -> bool:
+        """Take what a trial tells after an epoch; whether it goes on.
+
+        `told`: `failed` (a reason), or `epoch`, `value`, `finished` and `metrics`; and the `seconds` trained so far.
+        """
+        if number not in self._live or self.broken:
+            return False
+        if told.get("failed"):
+            self._end(number, FAILED, told["seconds"], told["failed"])
+            return False
+        self.study.report(number, told["epoch"], told["value"])
+        self._live[number].run.log(told["metrics"], step=told["epoch"])
+        if told["finished"]:
+            self._end(number, COMPLETE, told["seconds"])
+        elif self.study.should_stop(number):
+            self._end(number, PRUNED, told["seconds"])
+        return number in self._live
+
+    def lost(self, number: int, reason: str) -> None:
+        """A trial whose worker died."""
+        if number in self._live and not self.broken:
+            self._end(number, FAILED, time.monotonic() - self._live[number].began, reason)
+
+    def interrupt(self) -> None:
+        """Leave the study as a kill would, for the next start to take over, and no run RUNNING."""
+        for trial in self._live.values():
+            trial.run.end("KILLED", GO_ON)
+        self._live.clear()
+
+    def _end(self, number: int, state: str, seconds: float, reason: str | None = None) -> None:
+        trial = self._live.pop(number)
+        self.study.end(number, state, seconds, reason)
+        if reason is not None:
+            trial.run.tag("reason", reason)
+        trial.run.end(STATUS[state], reason)
+        self._show()
+        try:
+            self.study.check_failures()
+        except InputError as broken:
+            self.broken = broken
+
+    def _run(self, asked: Asked) -> Run:
+        """The trial's run: the one that was begun before its driver died, or a new one."""
+        tags = {"study": self.study.name, "trial": asked.number}
+        found = self.tracker.find(kind="trial", **tags) if asked.again else None
+        name = trial_name(asked.number, asked.recipe)
+        return found or self.tracker.start(name, kind="trial", params=asked.values, tags=tags, parent=self.parent)
+
+    def _show(self) -> None:
+        tried = self.study.tried()
+        counts = {state: sum(each.state == state for each in tried) for state in STATUS}
+        running = sum(each.state == RUNNING for each in tried)
+        note = [f"{running} running"] + [f"{counts[state]} {state}" for state in (PRUNED, FAILED) if counts[state]]
+        best = self.study.best()
+        said = None if best is None else f"{self.study.metric} {best.value:.4f} (trial {best.number})"
+        self.progress.step(sum(counts.values()), best=said, note=" · ".join(note))
+
+
+def trial_name(number: int, recipe: Recipe) -> str:
+    """`trial 007 cnn lr 3e-3`."""
+    mantissa, exponent = f"{recipe.optimizer.lr:.0e}".split("e")
+    return f"trial {number:03d} {recipe.backbone} lr {mantissa}e{int(exponent)}"

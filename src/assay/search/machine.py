@@ -1,0 +1,168 @@
+"""Ray, from its start to its end. Owns the processes of a local Ray and what they leave behind; a cluster that a person
+named by RAY_ADDRESS is joined and left as it was.
+
+It comes up in a thread while the rest of a stage is opened. The thread lives as long as Ray does: on Linux the kernel ends
+Ray's processes with the thread that began them, and so they also die with a driver that is killed.
+"""
+
+import importlib
+import os
+import re
+import shutil
+import tempfile
+import threading
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from assay.errors import InputError
+from assay.params import Search
+
+QUIET = {  # of a process that has not set them otherwise; each was seen to save lines or seconds
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "RAY_enable_worker_prestart": "0",  # Ray's own have another environment than Tune's: they would idle and die
+    "RAY_prestart_worker_first_driver": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C is ours: KeyboardInterrupt, as everywhere
+    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
+    "TUNE_GLOBAL_CHECKPOINT_S": "1000000000",  # the study is the truth; Tune's snapshot is not read
+    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+}
+LOCAL = {"RAY_AUTH_MODE": "disabled"}  # loopback only; a cluster keeps its own
+FOLDER = "assay-ray-"  # short: Ray's sockets lie below it, and a socket's path may have 107 bytes
+STORE_SHARE = 0.5  # of the object store that data may fill: the rest is for weights and results
+
+
+class Machine:
+    """Where trials run. Begins at once, is there after `wait`, ends with `stop` or with its `with`."""
+
+    def __init__(self, search: Search) -> None:
+        self._search = search
+        self.address = os.environ.get("RAY_ADDRESS") or "local"
+        for name, value in (QUIET | (LOCAL if self.local else {})).items():
+            os.environ.setdefault(name, value)
+        self.folder = _folder()
+        self._error: BaseException | None = None
+        self._up, self._over = threading.Event(), threading.Event()
+        self._thread = threading.Thread(target=self._live, name="ray", daemon=True)
+        self._thread.start()
+
+    @property
+    def local(self) -> bool:
+        return self.address == "local"
+
+    def wait(self) -> None:
+        """Return once Ray answers.
+
+        Raises:
+            InputError: it does not start, or the cluster that RAY_ADDRESS names does not answer.
+        """
+        self._up.wait()
+        if self._error is not None:
+            where = "on this machine" if self.local else f"at RAY_ADDRESS={self.address}"
+            reason = (str(self._error).strip().splitlines() or [type(self._error).__name__])[0]
+            raise InputError(f"Ray does not start {where}: {reason}") from self._error
+
+    def workers(self) -> int:
+        """How many trials run at once: what was asked for, or what the machine holds.
+
+        Raises:
+            InputError: a local machine does not hold a single trial; a cluster may still grow.
+        """
+        import ray
+
+        asked, each, held = self._search.workers, self._search.resources, ray.cluster_resources()
+        rooms = [held.get("CPU", 0.0) / each.cpu] + ([held.get("GPU", 0.0) / each.gpu] if each.gpu else [])
+        most = int(min(rooms) + 1e-6)
+        if most == 0 and self.local:
+            has = f"{held.get('CPU', 0):g} CPU cores and {held.get('GPU', 0):g} GPUs"
+            raise InputError(
+                f"search.resources asks for cpu {each.cpu:g} and gpu {each.gpu:g} a trial; this machine has {has}."
+            )
+        if asked == "auto":
+            return max(1, most)
+        return min(int(asked), most) if self.local else int(asked)
+
+    def holds(self, num_bytes: int) -> bool:
+        """Whether the object store has room for data of this size."""
+        import ray
+
+        return num_bytes <= STORE_SHARE * float(ray.available_resources().get("object_store_memory", 0))
+
+    def stop(self) -> None:
+        """End what was begun here, and its files; nothing the second time."""
+        if self._over.is_set():
+            return
+        self._up.wait()
+        import ray
+
+        ray.shutdown()
+        self._over.set()
+        self._thread.join()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _live(self) -> None:
+        try:
+            import ray
+
+            ray.init(**self._how())
+            if self.local:
+                warmed = self._warm()
+        except Exception as error:  # border to Ray; `wait` raises it in the thread that waits
+            self._error = error
+        finally:
+            self._up.set()
+        self._over.wait()
+        del warmed
+
+    def _warm(self) -> list[Any]:
+        """Begin a worker for each place, in the environment that Tune's workers have; one that is idle is taken for them."""
+        import ray
+        from ray.tune.execution.class_cache import DEFAULT_ENV_VARS, ENV_VARS_TO_PROPAGATE
+
+        each = self._search.resources
+        told = DEFAULT_ENV_VARS | {name: os.environ[name] for name in ENV_VARS_TO_PROPAGATE if name in os.environ}
+        options = {"num_cpus": each.cpu, "num_gpus": each.gpu, "runtime_env": {"env_vars": told}}
+        warm = ray.remote(_import_worker).options(**options)
+        return [warm.remote() for _ in range(self.workers())]
+
+    def _how(self) -> dict[str, Any]:
+        quiet = {"log_to_driver": False, "logging_level": "ERROR"}
+        if not self.local:
+            return {"address": self.address, **quiet}
+        return {"address": "local", "include_dashboard": False, "_temp_dir": str(self.folder), **quiet}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.stop()
+
+
+def _import_worker() -> None:
+    importlib.import_module("assay.search.worker")
+
+
+def _folder() -> Path:
+    """A folder of this process for Ray's files; those of processes that were killed are taken away."""
+    place = Path("/tmp" if os.name == "posix" else tempfile.gettempdir())
+    for old in place.glob(f"{FOLDER}*"):
+        found = re.fullmatch(rf"{FOLDER}(\d+)", old.name)
+        if found and old.owner() == Path.home().owner() and not _alive(int(found[1])):
+            shutil.rmtree(old, ignore_errors=True)
+    folder = place / f"{FOLDER}{os.getpid()}"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -1,0 +1,196 @@
+"""What a search looks like: four pictures as PNG. Owns how they are drawn; reads the study, decides nothing."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+
+from assay.search.study import COMPLETE, FAILED, PRUNED, Study, Tried
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+BLUE, ORANGE, PALE, GREY = "#0072b2", "#d55e00", "#c4ccd4", "#6b7280"  # told apart by colour-blind eyes too
+COLOURS = "viridis"
+DPI = 120
+FEWEST_FOR_IMPORTANCE = 4  # complete trials: of fewer no forest says anything
+NAMES = ("history.png", "importance.png", "parallel.png", "curves.png")
+
+
+def draw(study: Study, won: Tried, out: Path) -> list[Path]:
+    """Draw history, importance, parallel coordinates and learning curves into `out`."""
+    tried = [each for each in study.tried() if each.value is not None]
+    drawings = (_history, _importance, _parallel, _curves)
+    for name, drawing in zip(NAMES, drawings, strict=True):
+        figure = Figure(figsize=(9, 4.2), layout="constrained")
+        FigureCanvasAgg(figure)
+        drawing(figure, study, tried, won)
+        figure.savefig(out / name, dpi=DPI, metadata={"Software": None})
+    return [out / name for name in NAMES]
+
+
+def draw_nothing(out: Path) -> None:
+    """The same files where nothing was tried, each with a word of it."""
+    for name in NAMES:
+        figure = Figure(figsize=(9, 1.2), layout="constrained")
+        FigureCanvasAgg(figure)
+        _say(figure, "no search: the base recipe stands")
+        figure.savefig(out / name, dpi=DPI, metadata={"Software": None})
+
+
+def _history(figure: Figure, study: Study, tried: Sequence[Tried], won: Tried) -> None:
+    axes = _axes(figure, f"{len(tried)} trials, best {study.metric} {won.value:.4f} (trial {won.number})")
+    complete = [each for each in tried if each.state == COMPLETE]
+    stopped = [each for each in tried if each.state in (PRUNED, FAILED)]
+    for points, colour, label in ((stopped, PALE, "stopped early"), (complete, BLUE, "complete")):
+        axes.scatter([p.number for p in points], [p.value for p in points], c=colour, label=label, zorder=3, s=36)
+    best = np.array([study.sign * (each.value or 0.0) for each in complete])
+    steps = study.sign * np.maximum.accumulate(best) if len(best) else best
+    ends = [each.number for each in complete] + [max(each.number for each in tried)]
+    axes.step(ends, [*steps, steps[-1]], where="post", color=ORANGE, label="best so far", linewidth=1.8)
+    axes.scatter([won.number], [won.value], s=150, facecolors="none", edgecolors=ORANGE, linewidths=1.8, zorder=4)
+    _focus(axes, study, [float(each.value) for each in complete if each.value is not None])
+    axes.set(xlabel="trial", ylabel=f"validation {study.metric}")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.legend(frameon=False)
+
+
+def _importance(figure: Figure, study: Study, tried: Sequence[Tried], won: Tried) -> None:
+    varying = {name: each for name, each in study.space.distributions.items() if not each.single()}
+    complete = [each for each in tried if each.state == COMPLETE and set(varying) <= set(each.drawn)]
+    if len(complete) < FEWEST_FOR_IMPORTANCE or not varying:
+        _say(figure, f"importance: at least {FEWEST_FOR_IMPORTANCE} complete trials are needed")
+        return
+    shares = importance(varying, complete)
+    axes = _axes(figure, f"what moved {study.metric}, of {len(complete)} complete trials")
+    order = sorted(varying, key=lambda name: shares[name])
+    bars = axes.barh(order, [shares[name] for name in order], color=BLUE, height=0.62)
+    axes.bar_label(bars, labels=[f"{shares[name]:.0%}" for name in order], padding=4, color=GREY)
+    axes.set(xlabel="share of the importance", xlim=(0, max(shares.values()) * 1.12 or 1))
+
+
+def importance(varying: dict[str, BaseDistribution], complete: Sequence[Tried]) -> dict[str, float]:
+    """The share of each parameter in what a forest of trees learns of the values (mean decrease in impurity, Breiman
+    2001); a choice counts as one parameter. Few trials make it a hint, not a proof."""
+    from sklearn.ensemble import RandomForestRegressor
+
+    columns = {name: _columns(each, [one.drawn[name] for one in complete]) for name, each in varying.items()}
+    forest = RandomForestRegressor(n_estimators=200, max_depth=16, random_state=0)
+    forest.fit(np.concatenate(list(columns.values()), axis=1), [one.value for one in complete])
+    owners = [name for name, held in columns.items() for _ in range(held.shape[1])]
+    shares = dict.fromkeys(varying, 0.0)
+    for name, share in zip(owners, forest.feature_importances_, strict=True):
+        shares[name] += float(share)
+    return shares
+
+
+def _columns(distribution: BaseDistribution, drawn: Sequence[Any]) -> NDArray[np.float64]:
+    """N × columns: a number is one, on its own scale; a choice has one a value."""
+    if isinstance(distribution, CategoricalDistribution):
+        return np.array([[float(value == choice) for choice in distribution.choices] for value in drawn])
+    return np.array([[_place(distribution, value)] for value in drawn])
+
+
+def _place(distribution: BaseDistribution, value: Any) -> float:
+    """Where in its range a value lies, 0…1."""
+    if isinstance(distribution, CategoricalDistribution):
+        return distribution.to_internal_repr(value) / max(1, len(distribution.choices) - 1)
+    assert isinstance(distribution, (IntDistribution, FloatDistribution))
+    low, high = float(distribution.low), float(distribution.high)
+    if distribution.log:
+        low, high, value = np.log(low), np.log(high), np.log(value)
+    return float((value - low) / (high - low)) if high > low else 0.5
+
+
+def _parallel(figure: Figure, study: Study, tried: Sequence[Tried], won: Tried) -> None:
+    names = [name for name, each in study.space.distributions.items() if not each.single()]
+    axes = _axes(figure, f"which values led where: lines are trials, coloured by {study.metric}")
+    values = [float(each.value) for each in tried if each.value is not None]
+    scale = Normalize(*np.quantile(values, [0.25, 1] if study.sign > 0 else [0, 0.75]))
+    colours = _colours(study)
+    for each in sorted(tried, key=lambda one: study.sign * (one.value or 0.0)):
+        active = study.values_of(each.number, each.drawn)
+        places = [
+            _place(study.space.distributions[name], each.drawn[name]) if name in active and name in each.drawn else np.nan
+            for name in names
+        ]
+        width, alpha = (3.0, 1.0) if each.number == won.number else (1.3, 0.85 if each.state == COMPLETE else 0.35)
+        axes.plot(places, color=colours(scale(each.value)), linewidth=width, alpha=alpha, marker="o", markersize=3)
+    for at, name in enumerate(names):
+        _label_axis(axes, at, study.space.distributions[name])
+    axes.set(xticks=range(len(names)), yticks=[], ylim=(-0.1, 1.1), xlim=(-0.3, max(len(names) - 0.4, 0.7)))
+    axes.set_xticklabels(names, rotation=20, ha="right")
+    axes.spines[:].set_visible(False)
+    bar = figure.colorbar(_mappable(scale, study), ax=axes, pad=0.01, extend="min" if study.sign > 0 else "max")
+    bar.set_label(f"{study.metric} (thick: the winner)")
+    bar.outline.set_visible(False)
+
+
+def _label_axis(axes: "Axes", at: int, distribution: BaseDistribution) -> None:
+    """One upright line with its ends, or its choices, written beside it."""
+    axes.axvline(at, color=PALE, linewidth=1, zorder=0)
+    if isinstance(distribution, CategoricalDistribution):
+        marks = [(_place(distribution, choice), str(choice)) for choice in distribution.choices]
+    else:
+        assert isinstance(distribution, (IntDistribution, FloatDistribution))
+        marks = [(0.0, f"{distribution.low:g}"), (1.0, f"{distribution.high:g}")]
+    for place, text in marks:
+        axes.annotate(
+            text[:14], (at, place), xytext=(4, 0), textcoords="offset points", fontsize=7.5, color=GREY, va="center"
+        )
+
+
+def _curves(figure: Figure, study: Study, tried: Sequence[Tried], won: Tried) -> None:
+    stopped = sum(each.state == PRUNED for each in tried)
+    axes = _axes(figure, f"learning curves; {stopped} of {len(tried)} stopped early (pale)")
+    for each in sorted(tried, key=lambda one: (one.state == COMPLETE, one.number == won.number)):
+        epochs, values = list(each.curve), list(each.curve.values())
+        style: dict[str, Any] = {"color": PALE, "linewidth": 1.2, "marker": "o", "markersize": 2.5}
+        if each.number == won.number:
+            style |= {"color": ORANGE, "linewidth": 2.4, "label": f"the winner, trial {won.number}"}
+        elif each.number == 0:
+            style |= {"color": "#222222", "linestyle": "--", "label": "the base recipe, trial 0"}
+        elif each.state == COMPLETE:
+            style |= {"color": BLUE, "alpha": 0.7}
+        axes.plot(epochs, values, **style)
+    _focus(axes, study, [value for each in tried if each.state == COMPLETE for value in each.curve.values()])
+    axes.set(xlabel="epoch", ylabel=f"validation {study.metric}")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.legend(frameon=False)
+
+
+def _focus(axes: "Axes", study: Study, values: Sequence[float]) -> None:
+    """Show where it matters: complete trials whole, and of what is worse no more than as much again."""
+    low, high = min(values), max(values)
+    room = max(high - low, 1e-3)
+    axes.set_ylim((low - room, high + 0.08 * room) if study.sign > 0 else (low - 0.08 * room, high + room))
+
+
+def _axes(figure: Figure, title: str) -> "Axes":
+    axes: Axes = figure.subplots()
+    axes.set_title(title, loc="left", fontsize=11)
+    axes.spines[["top", "right"]].set_visible(False)
+    return axes
+
+
+def _say(figure: Figure, text: str) -> None:
+    figure.text(0.5, 0.5, text, ha="center", va="center", color=GREY)
+
+
+def _colours(study: Study) -> Any:
+    import matplotlib
+
+    return matplotlib.colormaps[COLOURS if study.sign > 0 else f"{COLOURS}_r"]
+
+
+def _mappable(scale: Normalize, study: Study) -> Any:
+    from matplotlib.cm import ScalarMappable
+
+    return ScalarMappable(scale, _colours(study))
