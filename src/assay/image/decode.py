@@ -93,7 +93,8 @@ def _sample(picture: Image.Image, how: Data) -> Sample:
     if picture.format == "JPEG" and how.image_size is not None:
         # Decoding at 1/2, 1/4 or 1/8 where that is still large enough: the cosine transform does the averaging.
         picture.draft("L" if how.channels == 1 else "RGB", (how.image_size, how.image_size))
-    turned = picture.getexif().get(ORIENTATION, 1) if "exif" in picture.info or picture.format == "TIFF" else 1
+    # Pillow turns a TIFF by itself, its size at opening included.
+    turned = picture.getexif().get(ORIENTATION, 1) if picture.format != "TIFF" and "exif" in picture.info else 1
     flat = _eight_bit(picture)
     if turned in range(2, 9):
         flat = ImageOps.exif_transpose(_with_orientation(flat, turned))
