@@ -1,4 +1,4 @@
-"""Every figure against scikit-learn's or torchmetrics', its ends against a bootstrap done the long way, and what cannot be said."""
+"""Every figure against scikit-learn's or torchmetrics', its ends against a bootstrap done the long way."""
 
 import json
 
