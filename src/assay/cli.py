@@ -62,7 +62,7 @@ def params(
     elif check:
         from assay.check import checked
 
-        checked(path)
+        checked(path, thorough=True)
         say(f"{path}: all settings are sound.")
     else:
         for name, value in flat(settings.load(path)).items():

@@ -1,0 +1,174 @@
+"""What is known before anything runs is said before anything runs, with the line that caused it."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from assay.buildable import REMEMBERED, combinations
+from assay.check import PREPARED, checked
+from assay.data.dataset import About, write_about
+from assay.errors import InputError
+from assay.modality import Spec
+from assay.params import Params
+
+SHIPPED = Path(__file__).parents[1] / "params.yaml"
+
+
+def sentences(text: str, thorough: bool = False) -> list[str]:
+    Path("params.yaml").write_text(text, encoding="utf-8")
+    with pytest.raises(InputError, match=r"params\.yaml:\d+: ") as caught:
+        checked(thorough=thorough)
+    return [sentence.removeprefix("params.yaml:") for sentence in caught.value.sentences]
+
+
+def prepared(task: str, classes: tuple[str, ...] | None, size: int = 28) -> None:
+    PREPARED.mkdir(parents=True)
+    spec = Spec("image", (1, size, size), "uint8", ("channel", "height", "width"))
+    write_about(About(spec, task, ("label",), classes, {"train": 7, "validation": 2, "test": 2}, "v"), PREPARED)
+
+
+def modules_after_a_check() -> list[str]:
+    """The heavy ones among those that a process has imported once it has checked params.yaml."""
+    program = "import sys; from assay.check import checked; checked(); print(*sys.modules)"
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    return sorted({"torch", "timm", "ray", "mlflow", "matplotlib"} & set(ended.stdout.split()))
+
+
+NETWORKS = {
+    "search: {trials: 0}\nrecipe: {backbone: rsnet18}": [
+        "2: recipe.backbone: 'rsnet18' is not a network; did you mean 'resnet18'?"
+    ],
+    "search: {trials: 0}\nrecipe: {backbone: vgg16}": [
+        "2: recipe.input_size: vgg16 takes no input of size 28; the smallest that works is 32."
+    ],
+    "search: {trials: 0}\ndata: {image_size: 4}": [
+        "2: recipe.input_size: cnn takes no input of size 4; the smallest that works is 10."
+    ],
+    "search: {trials: 0}\nrecipe:\n  pretrained: true": [
+        "3: recipe.pretrained: no trained weights of 'cnn' are known; it must be false"
+    ],
+    "search: {trials: 0}\nrecipe:\n  pretrained: nowhere/model": [
+        "3: recipe.pretrained: nowhere/model does not exist; it must be false, true, or a path to weights."
+    ],
+    "search: {trials: 0}\nrecipe:\n  freeze: 99": [
+        "3: recipe.freeze: 99 is more stages than cnn has; it must be at most 3.",
+    ],
+    "search:\n  trials: 2\n  space:\n    backbone:\n      choices:\n        - cnn\n        - rsnet18": [
+        "7: recipe.backbone: 'rsnet18' is not a network; did you mean 'resnet18'?"
+    ],
+    "search:\n  trials: 2\n  space:\n    backbone: {choices: [cnn, resnet18]}\n    input_size: {choices: [4]}": [
+        "5: recipe.input_size: cnn takes no input of size 4; the smallest that works is 10.",
+    ],
+}
+
+
+@pytest.mark.parametrize("text", NETWORKS)
+def test_a_network_that_cannot_be_built_is_said_for_the_recipe_and_each_choice(text: str, folder: Path) -> None:
+    for said, expected in zip(sentences(text), NETWORKS[text], strict=False):
+        assert said.startswith(expected)
+
+
+def test_nothing_is_written_where_the_check_fails(folder: Path) -> None:
+    sentences("search: {trials: 0}\nrecipe: {backbone: rsnet18}")
+    assert [path.name for path in folder.iterdir()] == ["params.yaml"]
+
+
+def test_a_choice_is_judged_only_where_its_condition_holds() -> None:
+    space: dict[str, Any] = {
+        "backbone": {"choices": ["cnn", "vgg16"]},
+        "input_size": {"choices": [32], "when": {"backbone": ["vgg16"]}},
+        "pretrained": {"choices": [True], "when": {"backbone": ["vgg16"]}},
+        "dropout": {"low": 0.0, "high": 0.5},
+    }
+    params = Params.model_validate({"search": {"trials": 2, "space": space}})
+    none = {"freeze": None}
+    assert combinations(params) == [
+        {"backbone": "cnn", "pretrained": False, "input_size": None} | none,
+        {"backbone": "vgg16", "pretrained": True, "input_size": 32} | none,
+    ]
+
+
+def test_a_condition_on_another_field_is_followed_and_a_range_gives_its_ends() -> None:
+    space: dict[str, Any] = {
+        "loss": {"choices": ["auto", "focal"]},
+        "freeze": {"choices": ["backbone"], "when": {"loss": ["focal"]}},
+        "input_size": {"low": 16, "high": 32, "when": {"freeze": ["backbone"]}},
+    }
+    found = combinations(Params.model_validate({"search": {"trials": 2, "space": space}}))
+    assert [(values["freeze"], values["input_size"]) for values in found] == [
+        (None, None),
+        ("backbone", 16),
+        ("backbone", 32),
+    ]
+
+
+def test_without_a_search_the_space_is_not_judged() -> None:
+    params = Params.model_validate({"search": {"trials": 0, "space": {"backbone": {"choices": ["nonsense"]}}}})
+    assert [values["backbone"] for values in combinations(params)] == ["cnn"]
+
+
+def test_the_settings_as_shipped_pass_and_what_was_well_is_remembered(folder: Path) -> None:
+    shutil.copy(SHIPPED, "params.yaml")
+    first = checked(thorough=True)
+    assert REMEMBERED.exists()
+    program = (
+        "import sys; from assay.check import checked; checked(); print('timm' in sys.modules, 'torch' in sys.modules)"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert ended.stdout == "False False\n"
+    assert checked() == first
+
+
+def test_settings_of_our_own_networks_are_checked_without_torch(folder: Path) -> None:
+    Path("params.yaml").write_text("search: {trials: 0}\n")
+    assert modules_after_a_check() == []
+
+
+def test_a_source_that_is_not_there_is_said_while_nothing_is_prepared(folder: Path) -> None:
+    text = "search: {trials: 0}\ndata:\n  source: folder\n  path: photos"
+    (said,) = sentences(text)
+    assert said.startswith("4: data.path: photos does not exist; ")
+    prepared("classification", ("a", "b"))
+    assert checked().data.path == "photos"
+    assert sentences(text, thorough=True)[0].startswith("4: data.path: photos does not exist; ")
+
+
+def test_a_column_that_is_missing_is_said(folder: Path) -> None:
+    Path("t.csv").write_text("image,lable\na.png,x\n")
+    (said,) = sentences("search: {trials: 0}\ndata:\n  source: table\n  path: t.csv\n  target: label")
+    assert said.startswith("5: data.target: ")
+    assert said.endswith("did you mean 'lable'?")
+
+
+def test_what_the_prepared_data_is_decides_about_loss_and_metric(folder: Path) -> None:
+    prepared("regression", None)
+    text = "data: {source: table, path: t.csv}\nrecipe: {loss: focal}\nsearch: {trials: 0, metric: accuracy}"
+    assert sentences(text) == [
+        "2: recipe.loss is 'focal', which does not fit regression; it must be 'auto', 'mse' or 'huber'.",
+        "3: search.metric is 'accuracy', which does not fit regression; it must be 'auto', 'r2', "
+        "'rmse', 'mae' or 'loss'.",
+    ]
+
+
+def test_class_weights_must_name_the_classes_that_there_are(folder: Path) -> None:
+    prepared("classification", ("cat", "dog"))
+    assert sentences("search: {trials: 0}\nrecipe: {class_weights: {cat: 1.0, dgo: 2.0}}") == [
+        "2: recipe.class_weights differs from the classes of the data in 'dgo', 'dog'; it must have a weight "
+        "for each class and no other."
+    ]
+
+
+def test_a_store_that_mlflow_no_longer_has_is_said(folder: Path) -> None:
+    (said,) = sentences("search: {trials: 0}\ntracking: {uri: ./runs}")
+    assert said.startswith("2: tracking.uri: './runs' is a folder")
+
+
+def test_all_of_it_is_said_together(folder: Path) -> None:
+    said = sentences(
+        "search: {trials: 0}\nrecipe: {backbone: rsnet18}\ntracking: {uri: ./runs}\ndata: {source: folder, path: x}"
+    )
+    assert [sentence.partition(":")[0] for sentence in said] == ["2", "3", "4"]
