@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import http.client
 import json
 import os
 import sqlite3
@@ -126,8 +127,9 @@ def _check_server(address: Address) -> None:
         with _opener().open(_request(address.uri + asked), timeout=ANSWER_S) as answer:
             status, body = answer.status, answer.read()
     except urllib.error.HTTPError as error:
-        status, body = error.code, error.read()
-    except (OSError, ValueError) as error:  # URLError, time-outs, refused, broken or senseless addresses
+        with error:
+            status, body = error.code, error.read()
+    except (OSError, ValueError, http.client.HTTPException) as error:  # away, no HTTP, or no address at all
         why = getattr(error, "reason", error)
         raise InputError(f"tracking.uri: no MLflow server at {address.shown} ({why}); {RIGHT}.") from error
     _judge(address, status, body)

@@ -38,7 +38,7 @@ REFUSALS = {
 }
 QUIET = {  # of a process that has not set them otherwise
     "MLFLOW_DISABLE_TELEMETRY": "true",
-    "MLFLOW_LOGGING_LEVEL": "ERROR",
+    "MLFLOW_LOGGING_LEVEL": "CRITICAL",  # an outage is told once, in our words
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",  # the spool waits, not MLflow, whose seven tries take minutes
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
@@ -256,8 +256,8 @@ def _import_mlflow() -> None:
         os.environ.setdefault(name, value)
     import mlflow.tracking  # noqa: F401
 
-    for chatter in ("mlflow", "alembic"):
-        logging.getLogger(chatter).setLevel(logging.ERROR)
+    for chatter in ("mlflow", "alembic", "urllib3.connectionpool"):
+        logging.getLogger(chatter).setLevel(logging.CRITICAL)
 
 
 def _client(address: Address) -> "MlflowClient":

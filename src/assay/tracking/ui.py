@@ -6,12 +6,13 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
+from typing import IO
 
 from assay import terminal
 from assay.errors import InputError
@@ -38,25 +39,27 @@ def serve_ui(tracking: Tracking, root: Path, port: int | None = None) -> None:
         terminal.say(f"MLflow is at {found.shown}")
         return
     port = _free_port(port)
-    with served(found, port) as (link, process):
+    with served(_command(found, port), port) as (link, process):
         terminal.say(f"MLflow is at {link} (Ctrl-C ends it)")
         with contextlib.suppress(KeyboardInterrupt):
             process.wait()
 
 
 @contextlib.contextmanager
-def served(found: Address, port: int) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
-    """MLflow's server over a store, answering when the block begins, gone with all its children when it ends."""
+def served(command: list[str], port: int) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
+    """MLflow's server, answering when the block begins, gone with all its children when it ends."""
     link = f"http://{HOST}:{port}"
-    command, quiet = _command(found, port), subprocess.DEVNULL
-    process = subprocess.Popen(command, env=_environment(), stdin=quiet, start_new_session=True)
-    before = _on_sigterm(_interrupt)
-    try:
-        _wait_for(link, process)
-        yield link, process
-    finally:
-        _end_group(process)
-        _on_sigterm(before)
+    with tempfile.TemporaryFile() as words:  # a server speaks at length; only its end is worth hearing
+        process = subprocess.Popen(
+            command, env=_environment(), stdin=subprocess.DEVNULL, stdout=words, stderr=words, start_new_session=True
+        )
+        before = _on_sigterm(_interrupt)
+        try:
+            _wait_for(link, process, words)
+            yield link, process
+        finally:
+            _end_group(process)
+            _on_sigterm(before)
 
 
 def ui_link(run: Run, base: str | None = None) -> str | None:
@@ -95,19 +98,23 @@ def _free_port(port: int | None) -> int:
     raise InputError(f"--port: {port} is taken; name another, or none to take any free one.")
 
 
-def _wait_for(link: str, process: "subprocess.Popen[bytes]") -> None:
+def _wait_for(link: str, process: "subprocess.Popen[bytes]", words: IO[bytes]) -> None:
     end = time.monotonic() + START_S
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # loopback goes through no proxy
     while time.monotonic() < end:
         if process.poll() is not None:
-            raise InputError(
-                f"MLflow's server ended at once (exit code {process.returncode}); what it said stands above."
-            )
-        with contextlib.suppress(urllib.error.URLError, OSError), opener.open(f"{link}/health", timeout=1):
+            raise InputError(f"MLflow's server ended at once (exit code {process.returncode}): {_last_line(words)}")
+        with contextlib.suppress(OSError), opener.open(f"{link}/health", timeout=1):
             return
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(0.2)
-    raise InputError(f"MLflow's server did not answer at {link} within {START_S} seconds.")
+    raise InputError(f"MLflow's server did not answer at {link} within {START_S} seconds: {_last_line(words)}")
+
+
+def _last_line(words: IO[bytes]) -> str:
+    words.seek(0)
+    lines = words.read().decode(errors="replace").split("\n")
+    return next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")
 
 
 def _end_group(process: "subprocess.Popen[bytes]") -> None:
