@@ -8,6 +8,7 @@ pixels and more (JPEG quality 70, resized by 20%, 10% brighter, all three at onc
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain, islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,25 +43,37 @@ def find_leaks(splits: OpenSplits) -> list[Leak]:
     A validation sample that is left out protects nothing: only what stays is compared with train.
     """
     leaks: list[Leak] = []
-    for place, lower in enumerate(SPLITS):
-        gone = {(leak.split, leak.row) for leak in leaks}
+    for place in reversed(range(len(SPLITS) - 1)):
         for upper in reversed(SPLITS[place + 1 :]):
-            leaks += _between(splits, lower, upper, gone)
-            gone |= {(leak.split, leak.row) for leak in leaks}
+            leaks += _between(splits, SPLITS[place], upper, {(leak.split, leak.row) for leak in leaks})
     return leaks
 
 
 def _between(splits: OpenSplits, lower: str, upper: str, gone: set[tuple[str, int]]) -> list[Leak]:
     below, above = splits[lower], splits[upper]
+    ours, theirs = _by_print(below, lower, gone), _by_print(above, upper, gone)
+    our_rows, their_rows = list(ours.values()), list(theirs.values())
     found = []
-    for row, candidates in _candidates(_prints(below), _prints(above)):
-        if (lower, row) in gone:
-            continue
-        for candidate in candidates[:TRIES]:
-            if (upper, candidate) not in gone and _is_close(below, row, above, candidate):
-                found.append(Leak(lower, row, upper, candidate))
-                break
-    return found
+    for place, near in _candidates(_array(ours), _array(theirs)):
+        candidates = list(islice(chain.from_iterable(their_rows[other] for other in near), TRIES))
+        for row in our_rows[place]:
+            match = next((candidate for candidate in candidates if _is_close(below, row, above, candidate)), None)
+            if match is not None:
+                found.append(Leak(lower, row, upper, match))
+    return sorted(found, key=lambda leak: leak.row)
+
+
+def _by_print(split: OpenSplit, name: str, gone: set[tuple[str, int]]) -> dict[bytes, list[int]]:
+    """Fingerprint → the rows that have it; a thousand blank pages are one fingerprint."""
+    rows: dict[bytes, list[int]] = {}
+    for row, held in enumerate(split.rows):
+        if (name, row) not in gone:
+            rows.setdefault(held.fingerprint, []).append(row)
+    return rows
+
+
+def _array(prints: dict[bytes, list[int]]) -> NDArray[np.uint8]:
+    return np.frombuffer(b"".join(prints), np.uint8).reshape(len(prints), -1 if prints else 0)
 
 
 def _is_close(below: OpenSplit, row: int, above: OpenSplit, candidate: int) -> bool:
@@ -84,11 +97,6 @@ def are_near(one: NDArray[np.generic], other: NDArray[np.generic]) -> bool:
     correlation = float(np.mean(a * b) / (small * large))
     rest = large * np.sqrt(max(0.0, 1 - correlation**2))
     return bool(correlation > 0 and rest <= max(noise, REST_OF_SPREAD * large))
-
-
-def _prints(split: OpenSplit) -> NDArray[np.uint8]:
-    joined = b"".join(row.fingerprint for row in split.rows)
-    return np.frombuffer(joined, np.uint8).reshape(len(split.rows), -1)
 
 
 def _candidates(lower: NDArray[np.uint8], upper: NDArray[np.uint8]) -> Iterator[tuple[int, list[int]]]:
