@@ -1,14 +1,14 @@
 """Damage that pictures meet in the world, in five severities. Owns how much each severity is; draws nothing at random.
 
 The kinds and their five steps are those of ImageNet-C (Hendrycks & Dietterich, Benchmarking Neural Network Robustness
-to Common Corruptions and Perturbations, 2019); what they give in pixels for a side of 224 is a share of the side here.
+to Common Corruptions and Perturbations, 2019). Blur is that of its CIFAR-10-C, as a share of the side: the first
+steps for 224 pixels are nothing on a small picture.
 """
 
 from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from assay.image.transforms import FULL, restore
 from assay.image.transforms import blur as gaussian_blur
@@ -17,7 +17,7 @@ Corruption = Callable[[Tensor, Tensor, int], Tensor]
 
 WORST = 5  # severities run from 0, the identity, to this
 NOISE = (0.08, 0.12, 0.18, 0.26, 0.38)  # standard deviation, as a share of the value range
-BLUR = (1 / 224, 2 / 224, 3 / 224, 4 / 224, 6 / 224)  # standard deviation, as a share of the shorter side
+BLUR = (0.4 / 32, 0.6 / 32, 0.7 / 32, 0.8 / 32, 1.0 / 32)  # standard deviation, as a share of the shorter side
 BRIGHTNESS = (0.1, 0.2, 0.3, 0.4, 0.5)  # added to every value, as a share of the range
 CONTRAST = (0.4, 0.3, 0.2, 0.1, 0.05)  # what is left of the distance to the picture's mean
 PIXELATE = (0.6, 0.5, 0.4, 0.3, 0.25)  # places a side that are left, as a share
@@ -45,8 +45,15 @@ def _contrast(x: Tensor, step: int) -> Tensor:
 
 
 def _pixelate(x: Tensor, step: int) -> Tensor:
-    sides = [max(1, round(side * PIXELATE[step])) for side in x.shape[-2:]]
-    return functional.interpolate(functional.interpolate(x, size=sides, mode="area"), size=x.shape[-2:], mode="nearest")
+    """Cells of one colour, their mean. (Torch's area resampling overlaps its cells, so that fewer may do less harm.)"""
+    for axis in (2, 3):
+        side = x.shape[axis]
+        num_cells = max(1, round(side * PIXELATE[step]))
+        cell = ((torch.arange(side, device=x.device) + 0.5) * num_cells / side).long()
+        sums = x.new_zeros(*x.shape[:axis], num_cells, *x.shape[axis + 1 :]).index_add_(axis, cell, x)
+        sizes = torch.bincount(cell, minlength=num_cells).view(-1, *[1] * (3 - axis))
+        x = (sums / sizes).index_select(axis, cell)
+    return x
 
 
 def _in_severities(damage: Callable[[Tensor, int], Tensor]) -> Corruption:
