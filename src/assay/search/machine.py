@@ -5,7 +5,6 @@ It comes up in a thread while the rest of a stage is opened. The thread lives as
 Ray's processes with the thread that began them, and so they also die with a driver that is killed.
 """
 
-import importlib
 import os
 import re
 import shutil
@@ -22,8 +21,10 @@ QUIET = {  # of a process that has not set them otherwise; each was seen to save
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    "RAY_CHDIR_TO_TRIAL_DIR": "0",
-    "RAY_enable_worker_prestart": "0",  # Ray's own have another environment than Tune's: they would idle and die
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",  # a trial stays in the working directory
+    # Ray gives a worker only to who asks for its very environment, and Tune asks for one of its own: those that come up
+    # with Ray would take seconds of the machine and never be used.
+    "RAY_enable_worker_prestart": "0",
     "RAY_prestart_worker_first_driver": "0",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C is ours: KeyboardInterrupt, as everywhere
@@ -109,25 +110,11 @@ class Machine:
             import ray
 
             ray.init(**self._how())
-            if self.local:
-                warmed = self._warm()
         except Exception as error:  # border to Ray; `wait` raises it in the thread that waits
             self._error = error
         finally:
             self._up.set()
         self._over.wait()
-        del warmed
-
-    def _warm(self) -> list[Any]:
-        """Begin a worker for each place, in the environment that Tune's workers have; one that is idle is taken for them."""
-        import ray
-        from ray.tune.execution.class_cache import DEFAULT_ENV_VARS, ENV_VARS_TO_PROPAGATE
-
-        each = self._search.resources
-        told = DEFAULT_ENV_VARS | {name: os.environ[name] for name in ENV_VARS_TO_PROPAGATE if name in os.environ}
-        options = {"num_cpus": each.cpu, "num_gpus": each.gpu, "runtime_env": {"env_vars": told}}
-        warm = ray.remote(_import_worker).options(**options)
-        return [warm.remote() for _ in range(self.workers())]
 
     def _how(self) -> dict[str, Any]:
         quiet = {"log_to_driver": False, "logging_level": "ERROR"}
@@ -140,10 +127,6 @@ class Machine:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.stop()
-
-
-def _import_worker() -> None:
-    importlib.import_module("assay.search.worker")
 
 
 def _folder() -> Path:

@@ -1,7 +1,8 @@
 """A trial in its worker: one epoch a step. Owns what goes to the driver of each epoch; decides nothing.
 
 The worker stays for the next trial, with its imports and its data. State of modules survives with it, so whatever a trial
-depends on is set by the trial: `fit` seeds itself, threads and device are set here.
+depends on is set by the trial: `fit` seeds itself, threads and device are set here. Torch is imported by the worker only:
+the driver needs this module too, and has better things to do in its first seconds.
 """
 
 import time
@@ -9,18 +10,19 @@ import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from ray import ObjectRef, get, tune
 
 from assay.data.dataset import Dataset, Part, Split
 from assay.errors import InputError
-from assay.fit import Epoch, fit
 from assay.modality import Weights
 from assay.params import Recipe, Resources
+
+if TYPE_CHECKING:
+    from assay.fit import Epoch
 
 METRICS = "metrics"  # prefix of the epoch's metrics in a report, where Tune flattens it: `metrics/val/loss`
 
@@ -40,6 +42,8 @@ class Worker(tune.Trainable):  # type: ignore[misc]  # ray is untyped here
     """Runs trials one after another. `data` and weights lie in the object store and are read where they lie."""
 
     def setup(self, config: dict[str, Any], data: Dataset, metric: str, resources: Resources) -> None:
+        import torch
+
         torch.set_num_threads(max(1, int(resources.cpu)))
         self.data, self.metric = _opened(data), metric
         self.device = None if resources.gpu else "cpu"
@@ -67,6 +71,8 @@ class Worker(tune.Trainable):  # type: ignore[misc]  # ray is untyped here
         self.epochs = iter(())
 
     def _begin(self, config: dict[str, Any]) -> None:
+        from assay.fit import fit
+
         self.epochs: Iterator[Epoch] = iter(())  # what the last trial held goes first
         self.recipe, self.seconds = Recipe.model_validate(config["recipe"]), 0.0
         self.epochs = fit(
@@ -74,7 +80,7 @@ class Worker(tune.Trainable):  # type: ignore[misc]  # ray is untyped here
         )
 
 
-def _told(epoch: Epoch, epochs: int) -> dict[str, Any]:
+def _told(epoch: "Epoch", epochs: int) -> dict[str, Any]:
     if epoch.diverged:
         return {"failed": epoch.stopped or "the loss diverged", "epoch": epoch.number}
     finished = epoch.stopped is not None or epoch.number >= epochs
@@ -95,6 +101,8 @@ def shared(data: Dataset, mapped: bool) -> Dataset:
 
 def packed_weights(weights: Weights) -> dict[str, Any]:
     """Weights as they travel: numpy arrays, which need no copy; bfloat16, which numpy lacks, stays a tensor."""
+    import torch
+
     return {name: each if each.dtype == torch.bfloat16 else each.numpy() for name, each in weights.items()}
 
 
@@ -121,6 +129,8 @@ def _array(told: Any) -> NDArray[Any]:
 def _weights(told: ObjectRef | None) -> Weights | None:
     if told is None:
         return None
+    import torch
+
     packed: Mapping[str, Any] = get(told)
     with warnings.catch_warnings():  # the store's arrays are read-only, and so is what is done with them
         warnings.filterwarnings("ignore", "The given NumPy array is not writable")
