@@ -28,7 +28,8 @@ def files_behind(start: Path, leave_out: frozenset[Path]) -> set[Path]:
         path = ahead.pop()
         if path not in seen and not any(path == out or out in path.parents for out in leave_out):
             seen.add(path)
-            ahead += [found for name in imported(path) if (found := file_of(name)) is not None]
+            around = [name.rsplit(".", depth)[0] for name in imported(path) for depth in range(name.count(".") + 1)]
+            ahead += [found for name in around if (found := file_of(name)) is not None]  # packages run with their parts
     return seen - {start}
 
 

@@ -144,7 +144,7 @@ def export(
     from assay.export import export as run
 
     suffix = {"onnx": ".onnx", "torchscript": ".pt"}[to.value]
-    say(f"wrote {run(model, to.value, out or model.with_name(f'model{suffix}'))}")
+    say(run(model, to.value, out or model.with_name(f"model{suffix}")))
 
 
 @weights_app.command("fetch")
@@ -157,7 +157,7 @@ def fetch(name: Annotated[str, Argument(help="A network of timm, e.g. resnet18."
     """
     from assay.weights import fetch as run
 
-    say(f"wrote {run(name)}")
+    say(f"{run(name, Path())} is here.")
 
 
 @weights_app.command("list")
@@ -166,10 +166,13 @@ def list_weights() -> None:
 
     Example: assay weights list
     """
-    from assay.weights import available
+    from assay.weights import FOLDER, PACKAGED, read_lock
 
-    for name, origin in available(Path()).items():
-        say(f"{name}: {origin}")
+    for name, package in PACKAGED.items():
+        say(f"{name}: in the package {package}")
+    for file, digest in read_lock(Path()).items():
+        here = "here" if (Path(FOLDER) / file).exists() else "not here; `assay weights fetch` brings it"
+        say(f"{file.removesuffix('.safetensors')}: SHA-256 {digest[:12]}…, {here}")
 
 
 @app.command()
