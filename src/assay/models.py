@@ -153,26 +153,34 @@ def check_recipe(recipe: Recipe, spec: Spec) -> None:
 
 @cache
 def _described(name: str, spec: Spec, input_size: int | None) -> int:
-    """How many stages the backbone has; that its input goes through is tried by shape alone, see shapes.py."""
+    """How many stages the backbone has; that its input goes through is tried by shape alone, see shapes.py.
+
+    A backbone that notes its `num_stages` takes every size from its smallest on, and need not be tried.
+    """
     backbone = find_backbone(name, spec)
+    size = input_size if input_size is not None else min(spec.shape[1:])
+    if "num_stages" in backbone.notes:
+        if size < backbone.smallest(spec):
+            raise _misfit(backbone, spec, size, None)
+        return int(backbone.notes["num_stages"])
     try:
         network = described(lambda: backbone.build(spec, None, input_size, None))
         shape = output_shape(network, (2, *spec.shape))
     except Exception as error:  # a foreign network says in its own way that an input does not fit
-        raise _misfit(backbone, spec, input_size, error) from error
+        raise _misfit(backbone, spec, size, error) from error
     features: Any = network.features
     assert shape == (2, features), f"{name} gives {shape}, and says {features} features"
     stages: Any = network.stages
     return len(stages)
 
 
-def _misfit(backbone: Backbone, spec: Spec, input_size: int | None, error: Exception) -> InputError:
-    size, least = input_size if input_size is not None else min(spec.shape[1:]), backbone.smallest(spec)
+def _misfit(backbone: Backbone, spec: Spec, size: int, error: Exception | None) -> InputError:
+    least = backbone.smallest(spec)
     what = f"recipe.input_size: {backbone.name} takes no input of size {size}"
     if size < least:
         return InputError(f"{what}; the smallest that works is {least}.")
-    own = backbone.notes.get("trained_at", least)
-    return InputError(f"{what} ({next(iter(str(error).splitlines()), '')}); one that works is {own}.")
+    why = next(iter(str(error).splitlines()), type(error).__name__)
+    return InputError(f"{what} ({why}); one that works is {backbone.notes.get('trained_at', least)}.")
 
 
 def find_backbone(name: str, spec: Spec) -> Backbone:

@@ -54,8 +54,12 @@ def _build(
     return network
 
 
-OURS: dict[str, Backbone] = {
-    "cnn": Backbone("cnn", partial(_build, networks.build_cnn, networks.smallest_cnn), networks.smallest_cnn),
-    "mlp": Backbone("mlp", partial(_build, networks.build_mlp, networks.smallest_mlp), networks.smallest_mlp),
+def _ours(name: str, build: Build, smallest: Callable[[Spec], int], num_stages: int) -> Backbone:
+    return Backbone(name, partial(_build, build, smallest), smallest, notes={"num_stages": num_stages})
+
+
+OURS = {
+    "cnn": _ours("cnn", networks.build_cnn, networks.smallest_cnn, 3),
+    "mlp": _ours("mlp", networks.build_mlp, networks.smallest_mlp, 2),
 }
 BACKBONES: Mapping[str, Backbone] = Backbones()

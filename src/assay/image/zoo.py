@@ -150,7 +150,8 @@ def _first_kernels(
     A grey pixel is normalised once, by the mean deviation, so each colour's kernel is first brought to that scale.
     """
     cfg = trained_config(name)
-    firsts = (cfg.first_conv,) if isinstance(cfg.first_conv, str) else (cfg.first_conv or ())
+    first: Any = cfg.first_conv  # one name, several, or none
+    firsts = (first,) if isinstance(first, str) else (first or ())
     mean_std = sum(cfg.std) / len(cfg.std)
     for key in (f"{first}.weight" for first in firsts):
         kernel = weights.get(key)
