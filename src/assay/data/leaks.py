@@ -113,8 +113,8 @@ def _candidates(lower: NDArray[np.uint8], upper: NDArray[np.uint8]) -> Iterator[
         ours, theirs, distance = ours[is_near], theirs[is_near], distance[is_near]
         order = np.lexsort((theirs, distance, ours))
         rows, firsts = np.unique(ours[order], return_index=True)
-        for row, group in zip(rows, np.split(theirs[order], firsts[1:]), strict=True):
-            yield start + int(row), [int(candidate) for candidate in group]
+        for row, first, end in zip(rows, firsts, [*firsts[1:], len(order)], strict=True):
+            yield start + int(row), [int(candidate) for candidate in theirs[order[first:end]]]
 
 
 class _Table:
