@@ -7,7 +7,6 @@ parameters are asked anew under the same number; of all that bear a number the n
 
 import fcntl
 import json
-import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +16,6 @@ from types import TracebackType
 from typing import Any, Self
 
 import optuna
-from optuna.exceptions import ExperimentalWarning
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, TrialState
@@ -74,17 +72,14 @@ class Study:
         self.sign = 1 if direction == "max" else -1
         self.name = study_name(search, base, metric, version)
         self._lease = _Lease(folder / f"{self.name}.lock")
-        optuna.logging.set_verbosity(optuna.logging.ERROR)
-        self._study = optuna.create_study(
-            storage=_storage(search.storage, folder / f"{self.name}.journal"),
-            study_name=self.name,
-            direction="maximize" if direction == "max" else "minimize",
-            pruner=Halving(search.min_epochs, search.reduction),
-            load_if_exists=True,
-        )
-        self.resumed = bool(self._study.get_trials(deepcopy=False))
-        self._live: dict[int, optuna.Trial] = {}
-        self._take_over()
+        try:
+            self._study = _opened(search, self.name, folder / f"{self.name}.journal", direction)
+            self.resumed = bool(self._study.get_trials(deepcopy=False))
+            self._live: dict[int, optuna.Trial] = {}
+            self._take_over()
+        except BaseException:
+            self._lease.release()
+            raise
 
     def ask(self) -> Asked | None:
         """The next trial; None where the budget is spent."""
@@ -257,25 +252,35 @@ class _Held(JournalFileOpenLock):
         pass
 
 
-def _storage(address: str | None, journal: Path) -> BaseStorage:
-    """The journal file, or the database that `search.storage` names.
+def _opened(search: Search, name: str, journal: Path, direction: str) -> optuna.Study:
+    """The study in its journal file, or in the database that `search.storage` names; a new one where there is none.
 
     Raises:
         InputError: the journal is damaged or the database cannot be opened.
     """
+    address = search.storage
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:
-        if address is not None:
-            return RDBStorage(address)
-        _cut_torn_line(journal)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ExperimentalWarning)
-            return JournalStorage(JournalFileBackend(str(journal), lock_obj=_Held(str(journal))))
+        return optuna.create_study(
+            storage=_storage(address, journal),
+            study_name=name,
+            direction="maximize" if direction == "max" else "minimize",
+            pruner=Halving(search.min_epochs, search.reduction),
+            load_if_exists=True,
+        )
     except OSError:
         raise  # the disk's own words; terminal.py makes a sentence of them
     except Exception as error:  # border to Optuna and to what it opens the database with
         what = f"search.storage is {address!r}; it" if address is not None else f"{journal}:"
         remedy = "it must be a database that answers." if address is not None else "delete it to search from the beginning."
         raise InputError(f"{what} cannot be opened ({_inner(str(error))}); {remedy}") from error
+
+
+def _storage(address: str | None, journal: Path) -> BaseStorage:
+    if address is not None:
+        return RDBStorage(address)
+    _cut_torn_line(journal)
+    return JournalStorage(JournalFileBackend(str(journal), lock_obj=_Held(str(journal))))
 
 
 def _cut_torn_line(journal: Path) -> None:

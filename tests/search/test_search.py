@@ -1,0 +1,141 @@
+"""Whole searches: a real Ray, a real study, a real MLflow."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import searches
+from searches import opened, params_of
+
+from assay.settings import read_recipe
+
+PROGRAM = [sys.executable, str(Path(searches.__file__))]
+
+
+def runs(root: Path) -> Iterator[Any]:
+    from mlflow.tracking import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{root / 'mlruns/mlflow.db'}")
+    experiments = [each.experiment_id for each in client.search_experiments()]
+    yield from client.search_runs(experiments)
+
+
+def rows(root: Path) -> list[dict[str, str]]:
+    with (root / "out/trials.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_nothing_to_try_writes_the_base_recipe_and_starts_no_ray(tmp_path: Path) -> None:
+    code = f"""
+import sys
+sys.path.insert(0, {str(Path(searches.__file__).parent)!r})
+from pathlib import Path
+from searches import params_of, run
+run(Path({str(tmp_path)!r}), params_of(0))
+assert not {{"ray", "optuna"}} & set(sys.modules), "nothing is imported that is not used"
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+    assert read_recipe(tmp_path / "out/recipe.yaml") == params_of(0).recipe
+    assert json.loads((tmp_path / "out/report.json").read_text())["winner"] is None
+    assert {path.name for path in (tmp_path / "out").glob("*.png")} == set(
+        ("history.png", "importance.png", "parallel.png", "curves.png")
+    )
+
+
+def test_a_search_writes_its_results_and_a_recipe_that_fails_costs_only_its_trial(tmp_path: Path) -> None:
+    # a loss that does not fit the task fails at its first epoch
+    space = {"loss": {"choices": ["auto", "mse"]}, "optimizer.lr": {"low": 1e-4, "high": 1e-1, "log": True}}
+    ended = subprocess.run(
+        [sys.executable, "-c", f"""
+import sys
+sys.path.insert(0, {str(Path(searches.__file__).parent)!r})
+from pathlib import Path
+from searches import params_of, run
+run(Path({str(tmp_path)!r}), params_of(6, space={space!r}, recipe={{"backbone": "mlp"}}, seed=1))
+"""],
+        check=True, capture_output=True, text=True,
+    )
+    noise = [line for line in ended.stderr.splitlines() if not line.startswith("search ")]
+    assert noise == [], "Ray is quiet"
+    table, report = rows(tmp_path), json.loads((tmp_path / "out/report.json").read_text())
+    assert [int(row["number"]) for row in table] == list(range(6))
+    failed = [row for row in table if row["state"] == "failed"]
+    assert failed
+    assert {row["loss"] for row in failed} == {"mse"}
+    assert {row["loss"] for row in table if row["state"] != "failed"} == {"auto"}
+    assert report["trials"]["failed"] == len(failed) == len(report["failures"])
+    assert read_recipe(tmp_path / "out/recipe.yaml").epochs == 3
+    told = {run.info.run_name.split(" ")[1] if " " in run.info.run_name else "search": run for run in runs(tmp_path)}
+    assert len(told) == 7
+    for row in table:
+        run = told[f"{int(row['number']):03d}"]
+        status = {"complete": "FINISHED", "pruned": "KILLED", "failed": "FAILED"}[row["state"]]
+        assert run.info.status == status
+        assert run.data.tags["mlflow.parentRunId"] == told["search"].info.run_id
+        assert set(run.data.params) == {name for name in space if row[name] != ""}
+        if row["state"] == "complete":
+            assert run.data.metrics["val/accuracy"] > 0
+            assert "best/accuracy" in run.data.metrics
+
+
+def wait_for(happened: Any, what: str, seconds: float = 120) -> None:
+    end = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < end, what
+        time.sleep(0.05)
+
+
+def finished(root: Path) -> int:
+    journals = list((root / ".assay/studies").glob("*.journal"))
+    return journals[0].read_text().count('"op_code":6') if journals else 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_a_driver_that_is_stopped_is_gone_with_its_ray_and_the_same_command_goes_on(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    command = [*PROGRAM, str(tmp_path), "6", "40"]
+    driver = subprocess.Popen(command, start_new_session=True, stderr=subprocess.PIPE, text=True)
+    wait_for(lambda: finished(tmp_path) >= 2 or driver.poll() is not None, "two trials end")
+    left = psutil.Process(driver.pid).children(recursive=True)
+    if number == signal.SIGKILL:
+        driver.kill()
+    else:
+        os.killpg(driver.pid, number)  # as a terminal does: the whole group hears Ctrl-C
+    _, said = driver.communicate(timeout=60)
+    assert driver.returncode == (-number if number == signal.SIGKILL else 130)
+    if number == signal.SIGINT:
+        assert "the same command" in said.lower() or "same command again" in said
+    _, alive = psutil.wait_procs(left, timeout=30)
+    assert alive == [], "Ray's processes end with their driver"
+    before = finished(tmp_path)
+    subprocess.run(command, check=True, capture_output=True)
+    table = rows(tmp_path)
+    assert [int(row["number"]) for row in table] == list(range(6))
+    assert {row["state"] for row in table} <= {"complete", "pruned"}
+    assert finished(tmp_path) >= before
+    told = list(runs(tmp_path))
+    assert {run.info.status for run in told} <= {"FINISHED", "KILLED"}
+    assert len(told) == 7, "a run a trial and one for the search: none doubled"
+
+
+def test_a_search_that_is_over_is_read_from_its_study(tmp_path: Path) -> None:
+    params = params_of(4, recipe={"backbone": "mlp"})
+    from samples import digits
+
+    data = digits(train=128, validation=64)
+    with opened(tmp_path / ".assay/studies", 4, version=data.about.version, recipe={"backbone": "mlp"}) as study:
+        searches.drive(study)
+    searches.run(tmp_path, params)
+    first = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+    searches.run(tmp_path, params)
+    assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == first

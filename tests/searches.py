@@ -1,0 +1,67 @@
+"""Small searches for tests: settings, a study that is driven by hand, and a whole search, also as a program to be killed:
+`python searches.py ROOT TRIALS EPOCHS`.
+"""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from assay.params import Params, Recipe
+from assay.search.study import Study
+
+SPACE: dict[str, Any] = {
+    "activation": {"choices": ["relu", "tanh"]},
+    "optimizer.lr": {"low": 1e-4, "high": 1e-1, "log": True},
+    "dropout": {"low": 0.0, "high": 0.5},
+}
+
+
+def params_of(trials: int, *, space: dict[str, Any] | None = None, recipe: dict[str, Any] | None = None, **search: Any) -> Params:
+    base = {"epochs": 3, "precision": "fp32", "schedule": {"name": "constant"}} | (recipe or {})
+    told = {"trials": trials, "space": SPACE if space is None else space} | search
+    return Params.model_validate({"recipe": base, "search": told})
+
+
+def opened(folder: Path, trials: int = 6, version: str = "v", **search: Any) -> Study:
+    params = params_of(trials, **search)
+    return Study(folder, params.search, params.recipe, "accuracy", "max", version)
+
+
+def drive(study: Study, most: int | None = None) -> None:
+    """Run trials one after another; a trial's value follows from its parameters."""
+    while most != 0 and (asked := study.ask()) is not None:
+        most = None if most is None else most - 1
+        for epoch in range(1, 4):
+            study.report(asked.number, epoch, value_of(asked.recipe.optimizer.lr, epoch))
+            if epoch < 3 and study.should_stop(asked.number):
+                study.end(asked.number, "pruned", 0.5)
+                break
+        else:
+            study.end(asked.number, "complete", 1.5)
+
+
+def value_of(lr: float, epoch: int) -> float:
+    return 1 - abs(lr - 0.01) - 0.1 / epoch
+
+
+def run(root: Path, params: Params, train: int = 128) -> Recipe:
+    """A whole search on a few digits, with Ray and MLflow, as pipeline/search.py does it."""
+    from samples import digits
+
+    from assay.search import begin, run_search
+    from assay.tracking import open_tracker
+
+    root.mkdir(exist_ok=True)
+    with begin(params) as machine, open_tracker(params.tracking, root, {}) as tracker:
+        return run_search(params, digits(train=train, validation=64), root, root / "out", tracker, machine)
+
+
+def main() -> None:
+    root, trials, epochs = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+    run(root, params_of(trials, recipe={"epochs": epochs, "backbone": "mlp"}))
+
+
+if __name__ == "__main__":
+    from assay.terminal import stage
+
+    stage(main)
