@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.transforms import Bbox
 from torch import Tensor, nn
 
 from assay.explain import attributions, where_it_looked
@@ -56,7 +57,10 @@ def test_nothing_on_a_sheet_is_cut_off_or_drawn_over(columns: tuple[str, ...]) -
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     renderer = canvas.get_renderer()
-    boxes = [drawn.get_window_extent(renderer) for drawn in (*figure.images, *figure.texts)]
+    boxes = [text.get_window_extent(renderer) for text in figure.texts]
+    for image in figure.images:  # a figure's image does not know its own extent
+        height, width = image.get_array().shape[:2]
+        boxes.append(Bbox.from_bounds(image.ox, image.oy, width, height))
     whole = figure.bbox
     for number, box in enumerate(boxes):
         assert box.x0 >= whole.x0 - 1 and box.x1 <= whole.x1 + 1 and box.y0 >= whole.y0 - 1 and box.y1 <= whole.y1 + 1

@@ -19,7 +19,7 @@ CELL, GAP = 1.15, 0.06  # inches: the side of a place, and what is left free bet
 MARGIN = 1.05  # inches at the left, for the rows' names
 HEAD, COLUMN_HEAD, CAPTION = 0.62, 0.24, 0.34  # inches: the title; the columns' names; two lines under a sample
 NARROWEST = 4.8  # inches, so that a title has room
-NAME_LETTERS, NAME_LINES, CAPTION_LETTERS, CAPTION_LINES = 16, 6, 21, 2  # what fits; longer ends in …
+NAME_LETTERS, NAME_LINES, CAPTION_LETTERS, CAPTION_LINES = 14, 6, 20, 2  # what fits; longer ends in …
 
 
 @dataclass(frozen=True)
