@@ -126,6 +126,8 @@ def test_a_model_without_mistakes_has_a_picture_that_says_so(results: dict[str, 
     data = judged.write_prepared("classification", tmp_path / "data")
     seen = look(judged.trained("classification"), results["classification"] / "data", HOW)
     np.save(data / "test" / "targets.npy", seen.said.argmax(1))  # now everything that it says is true
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "why.png").write_bytes(b"of a worse model")
     evaluate(judged.trained("classification"), data, HOW, tmp_path / "out")
     figures = json.loads((tmp_path / "out" / "metrics.json").read_text())
     assert figures["accuracy"] == {"value": 1.0, "low": pytest.approx(0.9690, abs=1e-4), "high": 1.0}

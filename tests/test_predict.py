@@ -30,11 +30,8 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.fixture(scope="module")
 def digits(tmp_path_factory: pytest.TempPathFactory) -> np.ndarray:
-    return np.array(
-        read_split(judged.write_prepared("classification", tmp_path_factory.mktemp("d") / "data"), "test")
-        .parts[0]
-        .samples
-    )
+    data = judged.write_prepared("classification", tmp_path_factory.mktemp("digits") / "data")
+    return np.array(read_split(data, "test").parts[0].samples)
 
 
 @pytest.fixture

@@ -71,6 +71,8 @@ def evaluate(trained: "Trained", data: Path, how: Evaluate, out: Path) -> Verdic
 
     judged = look(trained, data, how)
     out.mkdir(parents=True, exist_ok=True)
+    for old in [*out.glob("*.png"), out / "confusion.csv"]:  # another task's, or mistakes that are no more
+        old.unlink(missing_ok=True)
     verdict = judged.verdicts["test"]
     (out / "metrics.json").write_text(metrics_text(verdict.figures), encoding="utf-8")
     (out / "report.json").write_text(json.dumps(_report(judged), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

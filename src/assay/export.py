@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.jit._trace import TracerWarning
 
 from assay import modality
 from assay.data.dataset import read_about, read_split
@@ -82,7 +83,13 @@ def export_checked(trained: "Trained", form: Format, samples: NDArray[Any], path
     with torch.inference_mode():
         expected = served(torch.from_numpy(samples)).numpy()
     with _whole(path) as part:
-        writer(served, _example(samples), part, _facts(trained))
+        try:
+            writer(served, _example(samples), part, _facts(trained))
+        except OSError:
+            raise  # a disk, not a network; see `_whole`
+        except Exception as error:  # an exporter raises whatever its passes meet in a network
+            first = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise InputError(f"{path}: torch cannot write this network as {form} ({first}); try the other.") from error
         answer = reader(part)
         found = np.concatenate([answer(batch) for batch in _uneven(samples)])
         difference = np.abs(found - expected).max(0)
@@ -204,8 +211,9 @@ def _read_torchscript(path: Path) -> Answers:
 
 @contextmanager
 def _deprecated() -> Iterator[None]:
-    """TorchScript is deprecated since torch 2.10, and asked for here by name: no need to say so each time."""
+    """TorchScript is deprecated, and asked for here by name; what a trace froze is found by our check."""
     with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=TracerWarning)
         warnings.filterwarnings("ignore", message=".*torch.jit", category=FutureWarning)
         warnings.filterwarnings("ignore", message=".*torch.jit", category=DeprecationWarning)
         yield

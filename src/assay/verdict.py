@@ -74,10 +74,10 @@ def _classification(verdict: Verdict, logits: Floats, true: Ints, names: Sequenc
     _shares_of_classes(verdict, said, true, names, how)
     present = np.flatnonzero(counts)
     if len(present) < len(names):
-        gone = ", ".join(repr(names[k]) for k in np.flatnonzero(counts == 0)[:8])
+        gone = ", ".join(repr(names[int(k)]) for k in np.flatnonzero(counts == 0)[:8])
         over = f"{len(present)} of {len(names)} classes"
         verdict.notes.append(f"macro figures are over {over}: no test samples of {gone}.")
-    _note_small(verdict, {names[k]: int(counts[k]) for k in present})
+    _note_small(verdict, {names[int(k)]: int(counts[k]) for k in present})
     if len(true) < 2:
         figures = ("auroc", "balanced_accuracy", "ece", "log_loss", "macro_f1")
         verdict.missing |= dict.fromkeys(figures, "one sample says nothing of spread.")
