@@ -91,7 +91,7 @@ WRONG = [
     (
         {"cat": [0, 2], "dog": [1, 1]},
         {"task": "multilabel"},
-        r"'cat' holds '2'; labels of a multilabel task are 0 or 1",
+        r"'cat' holds 2; labels of a multilabel task are 0 or 1",
     ),
     ({"x": ["a", "b"], "y": [1, 2]}, {}, r"'x' holds 'a'; name one column"),
     ({"x": [0, 1], "y": [1, 0]}, {"task": "classification"}, r"classification predicts one column, not 2"),

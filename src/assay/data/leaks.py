@@ -8,7 +8,7 @@ pixels and more (JPEG quality 70, resized by 20%, 10% brighter, all three at onc
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import chain, groupby, islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -112,9 +112,8 @@ def _candidates(lower: NDArray[np.uint8], upper: NDArray[np.uint8]) -> Iterator[
         distance, is_near = _distances(part[ours], upper[theirs])
         ours, theirs, distance = ours[is_near], theirs[is_near], distance[is_near]
         order = np.lexsort((theirs, distance, ours))
-        rows, firsts = np.unique(ours[order], return_index=True)
-        for row, first, end in zip(rows, firsts, [*firsts[1:], len(order)], strict=True):
-            yield start + int(row), [int(candidate) for candidate in theirs[order[first:end]]]
+        for row, places in groupby(order, key=lambda place: int(ours[place])):
+            yield start + row, [int(theirs[place]) for place in places]
 
 
 class _Table:

@@ -68,6 +68,7 @@ class _Column:
     missing: int = 0
     values: set[str] = field(default_factory=set)
     not_a_number: tuple[int, Any] | None = None  # the first: its sample, counted from 1, and its value
+    not_a_label: Any = None  # the first value that is neither 0 nor 1
     is_whole: bool = True
 
     def add(self, number: int, value: Any) -> None:
@@ -79,6 +80,8 @@ class _Column:
         self.seen += 1
         self.values.add(as_class(value))
         amount = as_number(value)
+        if amount not in (0.0, 1.0) and self.not_a_label is None:
+            self.not_a_label = value
         if amount is None or not math.isfinite(amount):
             self.not_a_number = self.not_a_number or (number, value)
         elif amount != int(amount):
@@ -87,10 +90,6 @@ class _Column:
     @property
     def num_samples(self) -> int:
         return self.seen + self.missing
-
-    @property
-    def is_binary(self) -> bool:
-        return self.not_a_number is None and {as_number(value) for value in self.values} <= {0.0, 1.0}
 
 
 def resolve(source: Source, data: Data) -> Targets:
@@ -168,7 +167,7 @@ def _task(columns: Sequence[_Column], source: Source, data: Data) -> Task:
 
 
 def _task_of_many(columns: Sequence[_Column]) -> Task:
-    if all(column.is_binary for column in columns):
+    if all(column.not_a_label is None for column in columns):
         return "multilabel"
     text = [column.name for column in columns if column.not_a_number is not None]
     if not text:
@@ -194,9 +193,10 @@ def _as_classification(columns: Sequence[_Column]) -> Targets:
 
 def _as_multilabel(columns: Sequence[_Column]) -> Targets:
     for column in columns:
-        if not column.is_binary:
-            odd = next(value for value in sorted(column.values, key=natural) if as_number(value) not in (0.0, 1.0))
-            raise InputError(f"data.target: {column.name!r} holds {odd!r}; labels of a multilabel task are 0 or 1.")
+        if column.not_a_label is not None:
+            raise InputError(
+                f"data.target: {column.name!r} holds {column.not_a_label!r}; labels of a multilabel task are 0 or 1."
+            )
     names = tuple(column.name for column in columns)
     return Targets("multilabel", names, names, columns[0].num_samples)
 
