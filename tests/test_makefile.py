@@ -16,7 +16,7 @@ def test_make_help_lists_every_target() -> None:
 def test_every_listed_target_exists() -> None:
     text = (ROOT / "Makefile").read_text(encoding="utf-8")
     assert set(re.findall(r"^\.PHONY: (.*)$", text, flags=re.MULTILINE)[0].split()) == TARGETS
-    assert TARGETS <= set(re.findall(r"^(\w+):", text, flags=re.MULTILINE))
+    assert set(re.findall(r"^(\w+):", text, flags=re.MULTILINE)) >= TARGETS
 
 
 def test_ci_runs_the_tests_and_nothing_else() -> None:
