@@ -22,7 +22,7 @@ from prepared import content_keys, write_train
 from samples import digits
 
 POLICY = Policy(rotate=20.0, translate=0.1, noise=0.05)
-SOME = np.arange(12)
+SOME = np.arange(6)
 
 
 def ignore(_done: int) -> None:
@@ -60,14 +60,14 @@ class TestWhatIsWritten:
         report = written(tmp_path, Augment(copies=2, policy=POLICY))
         data = open_prepared(tmp_path / "data", tmp_path / "augment/data")
         originals, copies = data.train.parts
-        assert (len(originals), len(copies), report.added) == (12, 24, 24)
+        assert (len(originals), len(copies), report.added) == (6, 12, 12)
         assert copies.samples.dtype == np.uint8 and copies.samples.shape[1:] == (1, 28, 28)
         origin = np.load(tmp_path / "augment/data/origin.npy")
-        assert origin.tolist() == np.repeat(np.arange(12), 2).tolist()
+        assert origin.tolist() == np.repeat(np.arange(6), 2).tolist()
         assert np.array_equal(copies.targets, originals.targets[origin])
         assert np.array_equal(copies.lengths, originals.lengths[origin])
         assert len(data.validation) == 8, "only the training split is copied"
-        assert len(Feed(data.train, torch.device("cpu"), None)) == 36
+        assert len(Feed(data.train, torch.device("cpu"), None)) == 18
 
     def test_copies_differ_from_their_originals_and_from_each_other(self, tmp_path: Path) -> None:
         written(tmp_path, Augment(copies=3, policy=POLICY))
@@ -98,14 +98,14 @@ class TestWhatIsWritten:
     @pytest.mark.parametrize("task", ["multilabel", "regression"])
     def test_every_task_can_be_copied(self, tmp_path: Path, task: str) -> None:
         report = written(tmp_path, Augment(copies=1, policy=POLICY), task=task)
-        assert report.added == 12
+        assert report.added == 6
         assert report.after == {name: 2 * count for name, count in report.before.items()}
-        assert open_prepared(tmp_path / "data", tmp_path / "augment/data").train.targets.shape[0] == 24
+        assert open_prepared(tmp_path / "data", tmp_path / "augment/data").train.targets.shape[0] == 12
 
     def test_nothing_to_copy_leaves_an_empty_folder(self, tmp_path: Path) -> None:
         report = written(tmp_path, Augment(policy=POLICY))
         assert report.added == 0 and list((tmp_path / "augment/data").iterdir()) == []
-        assert len(open_prepared(tmp_path / "data", tmp_path / "augment/data").train) == 12
+        assert len(open_prepared(tmp_path / "data", tmp_path / "augment/data").train) == 6
 
     def test_what_an_earlier_run_wrote_is_replaced(self, tmp_path: Path) -> None:
         written(tmp_path, Augment(copies=2, policy=POLICY))
@@ -219,7 +219,7 @@ class TestBalance:
         written(tmp_path, Augment(balance=True, policy=POLICY))
         said = json.loads((tmp_path / "augment/report.json").read_text(encoding="utf-8"))
         targets = read_split(tmp_path / "data", "train", tmp_path / "augment/data").targets
-        assert said["before"] == {str(label): int((targets[:12] == label).sum()) for label in range(10)}
+        assert said["before"] == {str(label): int((targets[:6] == label).sum()) for label in range(10)}
         assert said["after"] == {str(label): int((targets == label).sum()) for label in range(10)}
         assert len(set(said["after"].values()) - {0}) == 1
         assert (said["balance"], said["policy"]) == (True, {"rotate": 20.0, "translate": 0.1, "noise": 0.05})
