@@ -163,6 +163,16 @@ class TestTimm:
         expected = (0.5 - torch.tensor([0.485, 0.456, 0.406])) / torch.tensor([0.229, 0.224, 0.225])
         torch.testing.assert_close(network.normalised(grey)[0, :, 0, 0], expected)
 
+    @pytest.mark.parametrize("name", ["rdnet_tiny", "caformer_s18"])
+    def test_a_network_without_groups_has_its_modules_as_stages(self, name: str) -> None:
+        network = described(lambda: BACKBONES[name].build(pictures(224), None, None, None))
+        assert len(network.stages) >= 4
+        assert sum(map(len, network.stages)) == len(list(network.parameters()))
+
+    def test_a_network_that_takes_no_grey_says_so(self) -> None:
+        with pytest.raises(InputError, match="csatv2: takes no input of 1 channels"):
+            check_recipe(Recipe(backbone="csatv2"), pictures(224, 1))
+
     def test_activations_of_a_pretrained_network_are_replaced_with_a_word(self) -> None:
         weights = zoo.create("test_resnet", 3, (32, 32)).state_dict()
         kept = BACKBONES["test_resnet"].build(pictures(32), None, None, weights)

@@ -108,10 +108,11 @@ def features_of(network: nn.Module) -> int:
 
 def stages(network: nn.Module) -> list[list[str]]:
     """timm's coarse groups of parameters, from input to output; where timm names none, modules: `stem`, `stages.0`…"""
-    matcher = getattr(network, "group_matcher", None)
-    if matcher is not None:
-        groups = group_parameters(network, matcher(coarse=True))
+    try:
+        groups = group_parameters(network, network.group_matcher(coarse=True))  # type: ignore[operator]
         return [list(groups[number]) for number in sorted(groups)]
+    except (AttributeError, AssertionError):  # metaformers have no groups, rdnet no coarse ones
+        pass
     found: dict[str, list[str]] = {}
     for name, _ in network.named_parameters():
         first, second, *_ = [*name.split("."), ""]
@@ -189,12 +190,12 @@ def smallest(name: str, spec: Spec) -> int:
 def _smallest(name: str, channels: int) -> int:
     cfg = trained_config(name)
     known = cfg.input_size[1]
+    if not _fits(name, channels, known, None):
+        raise InputError(f"{name}: takes no input of {channels} channels.")
     made = None if cfg.fixed_input_size else _described(name, channels, known)
     sizes = [size for size in LIKELY_SIZES if size < known]
     first = bisect_left(sizes, True, key=lambda size: _fits(name, channels, size, made))
     high = [*sizes, known][first]
-    if high == known and not _fits(name, channels, known, made):
-        raise InputError(f"{name}: takes no input of {channels} channels.")
     between = range(sizes[first - 1] + 1 if first else 1, high)
     return between.start + bisect_left(between, True, key=lambda size: _fits(name, channels, size, made))
 
