@@ -3,9 +3,9 @@
     python benchmarks/train_speed.py                 # Keras runs in .venv-bench, made by `make bench`
     python benchmarks/train_speed.py --peers plain   # without Keras
 
-Every contender is a process of its own, run in turn, several rounds; an epoch is a pass over the training digits at batch
-32 and a look at the validation digits. Printed: images a second (median epoch, the first left out), its ratio to each
-peer in the same run, the validation accuracy, and the largest memory of the process.
+Every contender is a process of its own, run in turn, several rounds; an epoch is a pass over the training digits at
+batch 32 and a look at the validation digits. Printed: images a second (median epoch, the first left out), its ratio to
+each peer in the same run, the validation accuracy, and the largest memory of the process.
 """
 
 import argparse
@@ -79,7 +79,7 @@ def run(command: list[str]) -> dict[str, float]:
 def print_table(found: dict[str, list[dict[str, float]]]) -> None:
     speeds = {name: statistics.median(row["images_per_s"] for row in rows) for name, rows in found.items()}
     peers = [name for name in found if not name.startswith("fit")]
-    print(f"\n{platform.processor() or platform.machine()}, {len(next(iter(found.values())))} rounds; {found_device(found)}")
+    print(f"\n{platform.platform()}, {len(found['fit, auto'])} rounds; {found['fit, auto'][0]['device']}")
     head = "".join(f"{'× ' + peer:>24}" for peer in peers)
     print(f"{'':22}{'images/s':>10}{head}{'accuracy':>10}{'peak MB':>9}")
     for name, rows in found.items():
@@ -92,10 +92,6 @@ def print_table(found: dict[str, list[dict[str, float]]]) -> None:
 def pairs(rows: list[dict[str, float]], peers: list[dict[str, float]]) -> list[float]:
     """Ratios round by round, so that a machine whose speed drifts compares like with like."""
     return [row["images_per_s"] / peer["images_per_s"] for row, peer in zip(rows, peers, strict=True)]
-
-
-def found_device(found: dict[str, list[dict[str, float]]]) -> str:
-    return str(found["fit, auto"][0]["device"])
 
 
 def print_side_by_side(command: list[str]) -> None:

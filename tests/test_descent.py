@@ -66,7 +66,9 @@ def test_a_group_learns_at_its_own_scale() -> None:
     epochs=st.integers(1, 12),
     steps=st.integers(1, 20),
 )
-def test_every_schedule_stays_between_zero_and_the_highest_rate(name: str, warmup: float, epochs: int, steps: int) -> None:
+def test_every_schedule_stays_between_zero_and_the_highest_rate(
+    name: str, warmup: float, epochs: int, steps: int
+) -> None:
     schedule = Schedule(name=name, warmup=warmup, step_epochs=3)
     rates = [rate_at(step, 0.3, schedule, epochs, steps) for step in range(epochs * steps)]
     assert all(0 <= rate <= 0.3 * (1 + 1e-12) for rate in rates)

@@ -24,7 +24,12 @@ def split_with(*counts: int) -> Split:
     return Split(tuple(parts), np.zeros((counts[0], 16), np.uint8))
 
 
-@given(first=st.integers(1, 300), second=st.integers(0, 200), batch_size=st.integers(1, 64), limit=st.sampled_from([0, None]))
+@given(
+    first=st.integers(1, 300),
+    second=st.integers(0, 200),
+    batch_size=st.integers(1, 64),
+    limit=st.sampled_from([0, None]),
+)
 def test_every_sample_comes_once_with_its_target(first: int, second: int, batch_size: int, limit: int | None) -> None:
     feed = Feed(split_with(first, second) if second else split_with(first), CPU, limit)
     order = torch.randperm(len(feed), generator=torch.Generator().manual_seed(first))
@@ -41,7 +46,9 @@ def test_larger_than_the_limit_is_streamed_and_smaller_is_not() -> None:
 
 
 def test_a_block_is_bounded_whatever_the_data() -> None:
-    split = Split((Part(np.zeros((64, 3, 256, 256), np.uint8), np.zeros(64, np.int32), np.zeros(64, np.int64)),), np.empty(0))
+    split = Split(
+        (Part(np.zeros((64, 3, 256, 256), np.uint8), np.zeros(64, np.int32), np.zeros(64, np.int64)),), np.empty(0)
+    )
     blocks = list(Feed(split, CPU, None).blocks(torch.arange(64), batch_size=4))
     assert max(block.x.nbytes for block in blocks) <= BLOCK_BYTES
 

@@ -99,7 +99,7 @@ def test_named_class_weights_leave_the_others_at_one() -> None:
 
 
 def test_class_weights_for_numbers_are_refused() -> None:
-    with pytest.raises(InputError, match="recipe.class_weights is set, but regression has no classes"):
+    with pytest.raises(InputError, match=r"recipe\.class_weights is set, but regression has no classes"):
         class_weights("balanced", None, np.array([[1.0]]))
 
 

@@ -32,9 +32,8 @@ def split(begin: int, end: int) -> Split:
     return Split((part,), np.zeros((end - begin, 16), np.uint8))
 
 
-about = About(
-    Spec("image", (1, 28, 28), "uint8", ("channel", "height", "width")), "classification", ("label",), tuple("0123456789"), {}, "digits"
-)
+spec = Spec("image", (1, 28, 28), "uint8", ("channel", "height", "width"))
+about = About(spec, "classification", ("label",), tuple("0123456789"), {}, "digits")
 policy = {"augmentation.rotate": 12.0, "augmentation.scale": 0.1, "augmentation.translate": 0.15}
 recipe = with_values(
     Recipe(),

@@ -14,12 +14,12 @@ from assay.params import Optimizer, Schedule
 
 Groups = Sequence[Mapping[str, Any]]
 
-# https://arxiv.org/abs/1708.07120 and torch's OneCycleLR: where the cycle starts and ends, as shares of the highest rate.
+# https://arxiv.org/abs/1708.07120 and torch's OneCycleLR: where the cycle starts and ends, as shares of its height.
 ONE_CYCLE_RISE, ONE_CYCLE_START, ONE_CYCLE_END = 0.3, 1 / 25, 1 / 250_000
 
 
 def make_optimizer(settings: Optimizer, groups: Groups) -> TorchOptimizer:
-    """The optimizer over parameter groups `{"params", "lr", "lr_scale", "decays"}`, fused into one kernel where torch has it.
+    """The optimizer over parameter groups `{"params", "lr", "lr_scale", "decays"}`, fused where torch can.
 
     Weight decay is not handed on: `decay_weights` does it alike for every optimizer.
     """
@@ -43,7 +43,7 @@ def _makers(settings: Optimizer) -> dict[str, Callable[[list[dict[str, Any]]], T
 
 
 def _lion(groups: list[dict[str, Any]], lr: float) -> TorchOptimizer:
-    from timm.optim import Lion  # timm takes seconds to import
+    from timm.optim.lion import Lion  # timm takes seconds to import
 
     optimizer: TorchOptimizer = Lion(groups, lr=lr, weight_decay=0.0)
     return optimizer

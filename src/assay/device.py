@@ -1,4 +1,4 @@
-"""On what training runs and in which numbers. Owns the choice of device and precision; asks the hardware, guesses nothing."""
+"""On what training runs and in which numbers. Owns the choice of both; asks the hardware, guesses nothing."""
 
 import os
 from collections.abc import Iterator

@@ -1,7 +1,7 @@
 """What training reads: samples by index, in blocks of many batches. Owns where they lie; knows no model and no epoch.
 
-On the CPU samples stay where they are mapped (a prepared array, Ray's object store): the page cache is the memory, and no
-copy is made. A GPU gets them all where they fit. Elsewhere a thread reads one block ahead.
+On the CPU samples stay where they are mapped (a prepared array, Ray's object store): the page cache is the memory, and
+no copy is made. A GPU gets them all where they fit. Elsewhere a thread reads one block ahead.
 """
 
 import warnings
@@ -22,7 +22,7 @@ RESIDENT_SHARE = 0.5  # of what is free: the rest is for weights, activations an
 
 
 class Batch(NamedTuple):
-    """`x` N × the sample's shape, float32 where it lies as uint8 (0…255); `length` N; `target` N or N × K; all on the device."""
+    """On the device: `x` N × the sample's shape, float32 where stored as uint8; `length` N; `target` N or N × K."""
 
     x: Tensor
     length: Tensor

@@ -1,4 +1,4 @@
-"""The training loop: a generator of epochs. Knows neither who asked for it, nor where its numbers go; there is no other loop.
+"""The training loop, the only one: a generator of epochs. Knows neither who asked for it, nor where its numbers go.
 
 Everything an epoch draws is seeded by the recipe's seed and the epoch's number, so the state that continues a run needs
 no state of a random generator, and a resumed run ends bit-equal to one that was not interrupted.
@@ -85,7 +85,7 @@ class State:
 
 @dataclass(frozen=True)
 class Epoch:
-    """What one epoch gave. `score` is the watched metric now, `best` so far, `stopped` why no epoch follows, or None."""
+    """What one epoch gave: `score` is the watched metric now, `best` so far, `stopped` why none follows, or None."""
 
     number: int  # from 1
     metrics: dict[str, float]
@@ -121,7 +121,7 @@ def fit(
 
     Yields:
         An `Epoch` after each pass; metrics `train/loss`, `val/loss`, `val/<score>`, `best/<metric>`, `lr`,
-        `cost/seconds`. The last one says why it is the last in `stopped`, where it is not the recipe's number of epochs.
+        `cost/seconds`. `stopped` says why an epoch is the last one where the recipe asks for more.
 
     Raises:
         InputError: the recipe does not fit the data, a state of another run, or no memory for the batch size.
@@ -163,7 +163,7 @@ class _Training:
         targets = data.train.targets
         if about.task == "regression":
             model.scale_outputs(targets.mean(0), targets.std(0))
-        self.model = model.to(device, memory_format=torch.channels_last)
+        self.model = model.to(device)  # channels_last since build_model
         groups = model.parameter_groups(recipe.optimizer.lr, recipe.optimizer.layer_decay)
         self.optimizer = make_optimizer(recipe.optimizer, groups)
         self.learning = [parameter for group in groups for parameter in group["params"]]
@@ -220,7 +220,7 @@ class _Training:
         self.model.train()
         for block in self.train_feed.blocks(order, batch_size):
             x = block.x if self.augment is None else self.augment(block.x, block.length, rng)
-            for batch in map(Batch, x.split(batch_size), block.length.split(batch_size), block.target.split(batch_size)):
+            for batch in map(Batch, *(each.split(batch_size) for each in (x, block.length, block.target))):
                 total += self._step(batch, step, rng) * len(batch.x)
                 step += 1
             if not bool(torch.isfinite(total)):
@@ -278,10 +278,8 @@ class _Training:
         outputs, targets = [], []
         for block in self.validation_feed.blocks(torch.arange(len(self.validation_feed)), EVALUATION_BATCH):
             with autocast(self.precision, self.device):
-                outputs += [
-                    model(x, length).float()
-                    for x, length in zip(block.x.split(EVALUATION_BATCH), block.length.split(EVALUATION_BATCH), strict=True)
-                ]
+                pieces = (each.split(EVALUATION_BATCH) for each in (block.x, block.length))
+                outputs += [model(x, length).float() for x, length in zip(*pieces, strict=True)]
             targets.append(block.target)
         every, true = torch.cat(outputs), torch.cat(targets)
         return {"loss": float(self._loss(every, true)), **scores_of(self.task, every, true)}

@@ -1,7 +1,7 @@
 """What training makes small: losses of the data and penalties on weights. Knows no network and moves no weight.
 
-L1 and L2 are penalties: they belong to the loss, so an adaptive optimizer rescales their gradient like any other. Weight
-decay (descent.py) is decoupled: it shrinks weights beside the gradient and no optimizer rescales it
+L1 and L2 are penalties: they belong to the loss, so an adaptive optimizer rescales their gradient like any other.
+Weight decay (descent.py) is decoupled: it shrinks weights beside the gradient and no optimizer rescales it
 (Loshchilov & Hutter, 2019, https://arxiv.org/abs/1711.05101).
 """
 

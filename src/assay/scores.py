@@ -40,7 +40,8 @@ def scores_of(task: str, outputs: Tensor, targets: Tensor) -> dict[str, float]:
 
 def _confusion(outputs: Tensor, targets: Tensor) -> Tensor:
     classes = outputs.shape[1]
-    return torch.bincount(targets * classes + outputs.argmax(1), minlength=classes**2).reshape(classes, classes).double()
+    pairs = targets * classes + outputs.argmax(1)
+    return torch.bincount(pairs, minlength=classes**2).reshape(classes, classes).double()
 
 
 def _accuracy(outputs: Tensor, targets: Tensor) -> Tensor:
