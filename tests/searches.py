@@ -1,13 +1,16 @@
-"""Small searches for tests: settings, a study that is driven by hand, and a whole search, also as a program to be killed:
-`python searches.py ROOT TRIALS EPOCHS`.
+"""Small searches for tests: settings, a study that is driven by hand, and a whole search, also as a program to be
+killed: `python searches.py ROOT TRIALS EPOCHS`.
 """
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from assay.params import Params, Recipe
 from assay.search.study import Study
+
+if TYPE_CHECKING:
+    from assay.search.machine import Machine
 
 SPACE: dict[str, Any] = {
     "activation": {"choices": ["relu", "tanh"]},
@@ -16,7 +19,9 @@ SPACE: dict[str, Any] = {
 }
 
 
-def params_of(trials: int, *, space: dict[str, Any] | None = None, recipe: dict[str, Any] | None = None, **search: Any) -> Params:
+def params_of(
+    trials: int, *, space: dict[str, Any] | None = None, recipe: dict[str, Any] | None = None, **search: Any
+) -> Params:
     base = {"epochs": 3, "precision": "fp32", "schedule": {"name": "constant"}} | (recipe or {})
     told = {"trials": trials, "space": SPACE if space is None else space} | search
     return Params.model_validate({"recipe": base, "search": told})
@@ -44,21 +49,23 @@ def value_of(lr: float, epoch: int) -> float:
     return 1 - abs(lr - 0.01) - 0.1 / epoch
 
 
-def run(root: Path, params: Params, train: int = 128) -> Recipe:
-    """A whole search on a few digits, with Ray and MLflow, as pipeline/search.py does it."""
+def run(root: Path, params: Params, machine: "Machine | None" = None) -> Recipe:
+    """A whole search on a few digits, with MLflow."""
+    from assay.search import run_search
+    from assay.tracking import open_tracker
     from samples import digits
 
-    from assay.search import begin, run_search
-    from assay.tracking import open_tracker
-
-    root.mkdir(exist_ok=True)
-    with begin(params) as machine, open_tracker(params.tracking, root, {}) as tracker:
-        return run_search(params, digits(train=train, validation=64), root, root / "out", tracker, machine)
+    with open_tracker(params.tracking, root, {}) as tracker:
+        return run_search(params, digits(train=128, validation=64), root, root / "out", tracker, machine)
 
 
 def main() -> None:
     root, trials, epochs = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
-    run(root, params_of(trials, recipe={"epochs": epochs, "backbone": "mlp"}))
+    from assay.search import begin
+
+    params = params_of(trials, recipe={"epochs": epochs, "backbone": "mlp"})
+    with begin(params) as machine:
+        run(root, params, machine)
 
 
 if __name__ == "__main__":

@@ -13,10 +13,10 @@ from typing import Any
 
 import psutil
 import pytest
-import searches
-from searches import opened, params_of
 
+import searches
 from assay.settings import read_recipe
+from searches import opened, params_of
 
 PROGRAM = [sys.executable, str(Path(searches.__file__))]
 
@@ -41,33 +41,42 @@ sys.path.insert(0, {str(Path(searches.__file__).parent)!r})
 from pathlib import Path
 from searches import params_of, run
 run(Path({str(tmp_path)!r}), params_of(0))
-assert not {{"ray", "optuna"}} & set(sys.modules), "nothing is imported that is not used"
+assert "ray" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", code], check=True)
     assert read_recipe(tmp_path / "out/recipe.yaml") == params_of(0).recipe
     assert json.loads((tmp_path / "out/report.json").read_text())["winner"] is None
-    assert {path.name for path in (tmp_path / "out").glob("*.png")} == set(
-        ("history.png", "importance.png", "parallel.png", "curves.png")
-    )
+    assert {path.name for path in (tmp_path / "out").glob("*.png")} == {
+        "history.png",
+        "importance.png",
+        "parallel.png",
+        "curves.png",
+    }
 
 
 def test_a_search_writes_its_results_and_a_recipe_that_fails_costs_only_its_trial(tmp_path: Path) -> None:
     # a loss that does not fit the task fails at its first epoch
     space = {"loss": {"choices": ["auto", "mse"]}, "optimizer.lr": {"low": 1e-4, "high": 1e-1, "log": True}}
     ended = subprocess.run(
-        [sys.executable, "-c", f"""
+        [
+            sys.executable,
+            "-c",
+            f"""
 import sys
 sys.path.insert(0, {str(Path(searches.__file__).parent)!r})
 from pathlib import Path
 from searches import params_of, run
-run(Path({str(tmp_path)!r}), params_of(6, space={space!r}, recipe={{"backbone": "mlp"}}, seed=1))
-"""],
-        check=True, capture_output=True, text=True,
+run(Path({str(tmp_path)!r}), params_of(5, space={space!r}, recipe={{"backbone": "mlp"}}, seed=1))
+""",
+        ],
+        check=True,
+        capture_output=True,
+        text=True,
     )
     noise = [line for line in ended.stderr.splitlines() if not line.startswith("search ")]
     assert noise == [], "Ray is quiet"
     table, report = rows(tmp_path), json.loads((tmp_path / "out/report.json").read_text())
-    assert [int(row["number"]) for row in table] == list(range(6))
+    assert [int(row["number"]) for row in table] == list(range(5))
     failed = [row for row in table if row["state"] == "failed"]
     assert failed
     assert {row["loss"] for row in failed} == {"mse"}
@@ -75,7 +84,7 @@ run(Path({str(tmp_path)!r}), params_of(6, space={space!r}, recipe={{"backbone": 
     assert report["trials"]["failed"] == len(failed) == len(report["failures"])
     assert read_recipe(tmp_path / "out/recipe.yaml").epochs == 3
     told = {run.info.run_name.split(" ")[1] if " " in run.info.run_name else "search": run for run in runs(tmp_path)}
-    assert len(told) == 7
+    assert len(told) == 6
     for row in table:
         run = told[f"{int(row['number']):03d}"]
         status = {"complete": "FINISHED", "pruned": "KILLED", "failed": "FAILED"}[row["state"]]
@@ -87,7 +96,7 @@ run(Path({str(tmp_path)!r}), params_of(6, space={space!r}, recipe={{"backbone": 
             assert "best/accuracy" in run.data.metrics
 
 
-def wait_for(happened: Any, what: str, seconds: float = 120) -> None:
+def wait_for(happened: Any, what: str, seconds: float = 280) -> None:
     end = time.monotonic() + seconds
     while not happened():
         assert time.monotonic() < end, what
@@ -111,11 +120,11 @@ def test_a_driver_that_is_stopped_is_gone_with_its_ray_and_the_same_command_goes
         driver.kill()
     else:
         os.killpg(driver.pid, number)  # as a terminal does: the whole group hears Ctrl-C
-    _, said = driver.communicate(timeout=60)
+    _, said = driver.communicate(timeout=120)
     assert driver.returncode == (-number if number == signal.SIGKILL else 130)
     if number == signal.SIGINT:
         assert "the same command" in said.lower() or "same command again" in said
-    _, alive = psutil.wait_procs(left, timeout=30)
+    _, alive = psutil.wait_procs(left, timeout=60)
     assert alive == [], "Ray's processes end with their driver"
     before = finished(tmp_path)
     subprocess.run(command, check=True, capture_output=True)

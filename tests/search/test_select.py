@@ -5,11 +5,11 @@ import json
 from pathlib import Path
 
 import pytest
-from searches import drive, opened, params_of
 
 from assay.errors import InputError
 from assay.search import pictures
 from assay.search.select import chosen_recipe, winner, write_report, write_trials
+from searches import drive, opened, params_of
 
 
 def test_the_winner_is_the_best_complete_trial(tmp_path: Path) -> None:

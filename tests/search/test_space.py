@@ -45,7 +45,9 @@ def test_a_recipe_has_what_counts_and_else_the_base(seed: int) -> None:
     point = drawn(seed)
     active, recipe = SPACE.active(point), flat(SPACE.recipe(point))
     assert {name: recipe[name] for name in active} == active
-    assert {n: v for n, v in recipe.items() if n not in active} == {n: v for n, v in flat(BASE).items() if n not in active}
+    assert {n: v for n, v in recipe.items() if n not in active} == {
+        n: v for n, v in flat(BASE).items() if n not in active
+    }
 
 
 @given(seeds, seeds)

@@ -1,17 +1,16 @@
 """The study is the truth: what is killed goes on, and the budget is exact."""
 
-import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from searches import drive, opened, params_of
 
 from assay.errors import InputError
 from assay.params import Recipe
 from assay.search.study import INTERRUPTED, study_name
+from searches import drive, opened, params_of
 
 
 def points(study_folder: Path, **search: int) -> list[tuple[int, str, dict[str, object], float | None]]:
@@ -141,7 +140,13 @@ def test_a_larger_budget_goes_on_and_a_smaller_one_looks_at_less(tmp_path: Path)
 
 @pytest.mark.parametrize(
     "change",
-    [{"seed": 1}, {"epochs": 2}, {"min_epochs": 2}, {"reduction": 2}, {"space": {"dropout": {"low": 0.0, "high": 0.1}}}],
+    [
+        {"seed": 1},
+        {"epochs": 2},
+        {"min_epochs": 2},
+        {"reduction": 2},
+        {"space": {"dropout": {"low": 0.0, "high": 0.1}}},
+    ],
 )
 def test_what_the_outcome_hangs_on_names_another_study(change: dict[str, object]) -> None:
     def name(**search: object) -> str:
@@ -182,4 +187,3 @@ def test_one_failed_trial_costs_only_itself(tmp_path: Path) -> None:
         drive(study)
         study.check_failures()
         assert [each.reason for each in study.tried()] == [None, "it burnt", None, None, None, None]
-    assert os.listdir(tmp_path)

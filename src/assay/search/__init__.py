@@ -149,5 +149,5 @@ def _write_unsearched(out: Path) -> None:
     from assay.search import pictures
     from assay.search.select import write_unsearched
 
-    write_unsearched(out)
+    write_unsearched(out / "report.json")
     pictures.draw_nothing(out)

@@ -1,5 +1,5 @@
-"""A search under way. Owns what happens to a trial between its ask and its end: the study decides, MLflow remembers, the
-person sees. Knows nothing of Ray.
+"""A search under way. Owns what happens to a trial between its ask and its end: the study decides, MLflow remembers,
+the person sees. Knows nothing of Ray.
 """
 
 import time

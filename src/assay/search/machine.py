@@ -1,8 +1,8 @@
 """Ray, from its start to its end. Owns the processes of a local Ray and what they leave behind; a cluster that a person
 named by RAY_ADDRESS is joined and left as it was.
 
-It comes up in a thread while the rest of a stage is opened. The thread lives as long as Ray does: on Linux the kernel ends
-Ray's processes with the thread that began them, and so they also die with a driver that is killed.
+It comes up in a thread while the rest of a stage is opened. The thread lives as long as Ray does: on Linux the kernel
+ends Ray's processes with the thread that began them, and so they also die with a driver that is killed.
 """
 
 import os
@@ -110,7 +110,7 @@ class Machine:
             import ray
 
             ray.init(**self._how())
-        except Exception as error:  # border to Ray; `wait` raises it in the thread that waits
+        except Exception as error:  # noqa: BLE001  # border to Ray; `wait` raises it in the thread that waits
             self._error = error
         finally:
             self._up.set()
@@ -125,7 +125,9 @@ class Machine:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.stop()
 
 

@@ -62,7 +62,7 @@ def _history(figure: Figure, study: Study, tried: Sequence[Tried], won: Tried) -
     axes.legend(frameon=False)
 
 
-def _importance(figure: Figure, study: Study, tried: Sequence[Tried], won: Tried) -> None:
+def _importance(figure: Figure, study: Study, tried: Sequence[Tried], _won: Tried) -> None:
     varying = {name: each for name, each in study.space.distributions.items() if not each.single()}
     complete = [each for each in tried if each.state == COMPLETE and set(varying) <= set(each.drawn)]
     if len(complete) < FEWEST_FOR_IMPORTANCE or not varying:
@@ -116,11 +116,9 @@ def _parallel(figure: Figure, study: Study, tried: Sequence[Tried], won: Tried) 
     scale = Normalize(*np.quantile(values, [0.25, 1] if study.sign > 0 else [0, 0.75]))
     colours = _colours(study)
     for each in sorted(tried, key=lambda one: study.sign * (one.value or 0.0)):
-        active = study.values_of(each.number, each.drawn)
-        places = [
-            _place(study.space.distributions[name], each.drawn[name]) if name in active and name in each.drawn else np.nan
-            for name in names
-        ]
+        counts = each.drawn.keys() & study.values_of(each.number, each.drawn).keys()
+        drawn = [(name, each.drawn.get(name)) for name in names]
+        places = [_place(study.space.distributions[name], at) if name in counts else np.nan for name, at in drawn]
         width, alpha = (3.0, 1.0) if each.number == won.number else (1.3, 0.85 if each.state == COMPLETE else 0.35)
         axes.plot(places, color=colours(scale(each.value)), linewidth=width, alpha=alpha, marker="o", markersize=3)
     for at, name in enumerate(names):

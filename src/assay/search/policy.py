@@ -1,5 +1,5 @@
-"""What to try next and when to stop. Owns both decisions; each is a function of the stored trials, the trial's number and
-the settings, so that a search that was killed goes on as if it had not been.
+"""What to try next and when to stop. Owns both decisions; each is a function of the stored trials, the trial's number
+and the settings, so that a search that was killed goes on as if it had not been.
 """
 
 import numpy as np
@@ -17,8 +17,8 @@ BASE_NUMBER = 0  # the trial of the base recipe
 
 
 def sampler(distributions: dict[str, BaseDistribution], seed: int, number: int, trials: int) -> BaseSampler:
-    """What draws trial `number` of `trials`: multivariate TPE (Falkner et al. 2018, arXiv:1807.01774) that takes running
-    trials for bad ones. A sampler lives for one trial: its seed is the search's and the trial's number.
+    """What draws trial `number` of `trials`: multivariate TPE (Falkner et al. 2018, arXiv:1807.01774) that takes
+    running trials for bad ones. A sampler lives for one trial: its seed is the search's and the trial's number.
     """
     mixed = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
     startup = min(STARTUP, max(FEWEST_STARTUP, trials // 3))

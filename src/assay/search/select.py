@@ -42,7 +42,10 @@ def write_trials(study: Study, path: Path) -> None:
         for each in study.tried():
             values = study.values_of(each.number, each.drawn)
             told = [each.number, each.state, each.value, len(each.curve), round(each.seconds, 2)]
-            rows.writerow([_cell(value) for value in told] + [_cell(values[n]) if n in values else "" for n in names])
+            rows.writerow(
+                ["" if value is None else _cell(value) for value in told]
+                + [_cell(values[n]) if n in values else "" for n in names]
+            )
 
 
 def write_report(study: Study, won: Tried, path: Path) -> dict[str, Any]:
@@ -65,7 +68,9 @@ def write_report(study: Study, won: Tried, path: Path) -> dict[str, Any]:
 
 def write_unsearched(path: Path) -> None:
     """report.json of a search that had nothing to try."""
-    _write({"study": None, "trials": {"total": 0, COMPLETE: 0, PRUNED: 0, FAILED: 0}, "winner": None, "base": None}, path)
+    _write(
+        {"study": None, "trials": {"total": 0, COMPLETE: 0, PRUNED: 0, FAILED: 0}, "winner": None, "base": None}, path
+    )
 
 
 def _shown(study: Study, one: Tried) -> dict[str, Any]:

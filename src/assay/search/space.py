@@ -120,4 +120,3 @@ def _text(value: Any) -> Any:
 def _among(value: Any, wanted: tuple[Any, ...]) -> bool:
     """Equal and of one kind: 1 is not true."""
     return any(value == one and isinstance(value, bool) is isinstance(one, bool) for one in wanted)
-

@@ -1,8 +1,9 @@
-"""The truth of a search: what was tried, what is running, what to try next, when to stop. Owns the study in its store and
-who may write there; knows neither Ray nor MLflow.
+"""The truth of a search: what was tried, what is running, what to try next, when to stop. Owns the study in its store
+and who may write there; knows neither Ray nor MLflow.
 
-A trial has one number from its first ask to its end. Where its driver died it fails in the store as `INTERRUPTED`, and its
-parameters are asked anew under the same number; of all that bear a number the newest is meant. So the budget is exact.
+A trial has one number from its first ask to its end. Where its driver died it fails in the store as `INTERRUPTED`, and
+its parameters are asked anew under the same number; of all that bear a number the newest is meant. So the budget is
+exact.
 """
 
 import fcntl
@@ -51,7 +52,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class Tried:
-    """A trial as the study has it. `value` is its best epoch's, also of a stopped one; None where it reported nothing."""
+    """A trial as the study has it. `value` is its best epoch's, also of a stopped one; None where none was reported."""
 
     number: int
     state: str
@@ -153,7 +154,8 @@ class Study:
         tried = self.tried()
         reasons = Counter(each.reason for each in tried if each.state == FAILED)
         failed = reasons.total()
-        if failed * 2 > self.trials or failed >= HOPELESS and failed == len([t for t in tried if t.state != RUNNING]):
+        ended = sum(each.state != RUNNING for each in tried)
+        if failed * 2 > self.trials or HOPELESS <= failed == ended:
             reason, _ = reasons.most_common(1)[0]
             raise InputError(f"search: {failed} of {len(tried)} trials failed, most because {_inner(reason or '')}")
 
@@ -163,7 +165,9 @@ class Study:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def _take_over(self) -> None:
@@ -176,7 +180,7 @@ class Study:
         if BASE_NUMBER not in newest:
             self._enqueue(BASE_NUMBER, self.space.of_base())
         failed = [number for number, trial in newest.items() if trial.state == TrialState.FAIL]
-        broken = len(failed) * 2 > self.trials or bool(failed) and len(failed) == len(newest)
+        broken = len(failed) * 2 > self.trials or 0 < len(failed) == len(newest)
         for number in failed:  # a search that broke is begun again by the same command, once its cause is mended
             trial = newest[number]
             if number < self.trials and (broken or trial.user_attrs.get(REASON) == INTERRUPTED):
@@ -272,7 +276,9 @@ def _opened(search: Search, name: str, journal: Path, direction: str) -> optuna.
         raise  # the disk's own words; terminal.py makes a sentence of them
     except Exception as error:  # border to Optuna and to what it opens the database with
         what = f"search.storage is {address!r}; it" if address is not None else f"{journal}:"
-        remedy = "it must be a database that answers." if address is not None else "delete it to search from the beginning."
+        remedy = (
+            "it must be a database that answers." if address is not None else "delete it to search from the beginning."
+        )
         raise InputError(f"{what} cannot be opened ({_inner(str(error))}); {remedy}") from error
 
 

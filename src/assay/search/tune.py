@@ -30,15 +30,11 @@ def run_trials(
         InputError: the search cannot go on.
     """
     mapped = machine.local and not machine.holds(data.train.nbytes + data.validation.nbytes)
-    worker = tune.with_parameters(
-        Worker, data=shared(data, mapped), metric=course.study.metric, resources=resources
-    )
+    worker = tune.with_parameters(Worker, data=shared(data, mapped), metric=course.study.metric, resources=resources)
     searcher = Ask(course, weights_of)
     tuner = tune.Tuner(
         tune.with_resources(worker, {"cpu": resources.cpu, "gpu": resources.gpu}),
         tune_config=tune.TuneConfig(
-            metric="value",
-            mode="max",
             num_samples=course.study.left,
             max_concurrent_trials=workers,
             reuse_actors=True,
@@ -61,7 +57,7 @@ class Ask(Searcher):  # type: ignore[misc]  # ray is untyped here
     """What to try: Tune asks, the study answers."""
 
     def __init__(self, course: Course, weights_of: WeightsOf) -> None:
-        super().__init__(metric="value", mode="max")
+        super().__init__()
         self.course, self.weights_of = course, weights_of
         self.numbers: dict[str, int] = {}  # Tune's trial → the study's
         self._stored: dict[tuple[str, Any], ray.ObjectRef] = {}
@@ -116,9 +112,8 @@ class Judge(FIFOScheduler):  # type: ignore[misc]  # ray is untyped here
         return str(TrialScheduler.CONTINUE if goes_on else TrialScheduler.STOP)
 
     def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
-        error = trial.get_error()
-        reason = str(error).strip().splitlines()[0] if error is not None and str(error).strip() else "no reason was given"
-        self.course.lost(self.searcher.numbers[trial.trial_id], f"its worker died: {reason}")
+        lines = str(trial.get_error() or "").strip().splitlines() or ["no reason was given"]
+        self.course.lost(self.searcher.numbers[trial.trial_id], f"its worker died: {lines[0]}")
 
     def __getstate__(self) -> dict[str, Any]:
         return {}

@@ -1,8 +1,8 @@
 """A trial in its worker: one epoch a step. Owns what goes to the driver of each epoch; decides nothing.
 
-The worker stays for the next trial, with its imports and its data. State of modules survives with it, so whatever a trial
-depends on is set by the trial: `fit` seeds itself, threads and device are set here. Torch is imported by the worker only:
-the driver needs this module too, and has better things to do in its first seconds.
+The worker stays for the next trial, with its imports and its data. State of modules survives with it, so whatever a
+trial depends on is set by the trial: `fit` seeds itself, threads and device are set here. Torch is imported by the
+worker only: the driver needs this module too, and has better things to do in its first seconds.
 """
 
 import time
@@ -60,7 +60,7 @@ class Worker(tune.Trainable):  # type: ignore[misc]  # ray is untyped here
             epoch = next(self.epochs)
         except InputError as error:
             told: dict[str, Any] = {"failed": " ".join(error.sentences)}
-        except Exception as error:  # border: whatever a trial raises fails this trial alone
+        except Exception as error:  # noqa: BLE001  # border: whatever a trial raises fails this trial alone
             told = {"failed": f"{type(error).__name__}: {error}"}
         else:
             told = _told(epoch, self.recipe.epochs)
@@ -88,7 +88,7 @@ def _told(epoch: "Epoch", epochs: int) -> dict[str, Any]:
 
 
 def shared(data: Dataset, mapped: bool) -> Dataset:
-    """`data` as it travels to workers: plain arrays, which the object store hands out without a copy, or their files."""
+    """`data` as it travels to workers: plain arrays, which the object store hands out without a copy, or files."""
 
     def part(one: Part) -> Part:
         return Part(*(_packed(array, mapped) for array in (one.samples, one.lengths, one.targets)))
