@@ -104,7 +104,7 @@ def _pooled(act: str, number: int) -> dict[str, nn.Module]:
 def _pictures(
     spec: Spec, layers: "OrderedDict[str, nn.Module]", features: int, size: tuple[int, int] | None
 ) -> PictureNetwork:
-    """A layer with weights is a stage. Pixels go to 0…1: centred ones trained no better (docs/log.md)."""
+    """A layer with weights is a stage; pixels go to 0…1, as in the tutorials."""
     stages = [[f"{name}.{own}" for own, _ in layer.named_parameters()] for name, layer in layers.items()]
     channels = spec.shape[0]
     return PictureNetwork(
