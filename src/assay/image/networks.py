@@ -45,7 +45,7 @@ class PictureNetwork(nn.Module):
         self.scale: Tensor
         self.shift: Tensor
 
-    def forward(self, x: Tensor, length: Tensor | None = None) -> Tensor:  # noqa: ARG002  # the protocol's
+    def forward(self, x: Tensor, length: Tensor | None = None) -> Tensor:
         """N × C × H × W of 0…255 → N × features; `length` is not looked at, all of a picture counts."""
         features: Tensor = self.network(self.normalised(x))
         return features
