@@ -32,15 +32,17 @@ def test_the_pages_say_their_link_and_leave_no_process(sign: signal.Signals, roo
     serving = subprocess.Popen(
         [sys.executable, "-u", "-c", SERVE, str(root), str(port)], stdout=subprocess.PIPE, text=True
     )
-    assert serving.stdout is not None
-    said = serving.stdout.readline()
-    assert said == f"MLflow is at http://127.0.0.1:{port} (Ctrl-C ends it)\n"
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=30) as page:
-        assert b"MLflow" in page.read()
-    family = psutil.Process(serving.pid).children(recursive=True)
-    assert family
-    os.kill(serving.pid, sign)
-    serving.communicate()
+    try:
+        assert serving.stdout is not None
+        said = serving.stdout.readline()
+        assert said == f"MLflow is at http://127.0.0.1:{port} (Ctrl-C ends it)\n"
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=30) as page:
+            assert b"MLflow" in page.read()
+        family = psutil.Process(serving.pid).children(recursive=True)
+        assert family
+    finally:
+        os.kill(serving.pid, sign)
+        serving.communicate()
     assert serving.returncode == 0
     assert psutil.wait_procs(family, timeout=10)[1] == []
 
