@@ -25,6 +25,11 @@ NOWHERE = {  # settings that make nothing stale, and why
 }
 STALE = {  # the setting or section → the stages that read it themselves; the longest match counts
     "data": ("prepare",),
+    "data.modality": ("prepare", "train"),  # the model keeps how its samples were decoded
+    "data.image": ("prepare", "train"),
+    "data.image_size": ("prepare", "train"),
+    "data.resize": ("prepare", "train"),
+    "data.channels": ("prepare", "train"),
     "augment": ("augment",),
     "recipe": ("search",),
     "recipe.augmentation": ("augment", "search"),

@@ -17,7 +17,7 @@ from assay.params import Data, Optimizer, Recipe
 from assay.weights import weights_of
 
 SPEC = Spec("image", (1, 28, 28), "uint8", ("channel", "height", "width"))
-DATA = Data(source="folder", path="pictures", image_size=28, channels=1, resize="pad")
+DATA = Data(image_size=28, channels=1, resize="pad", image="photo")
 DIGITS = About(SPEC, "classification", ("label",), tuple("0123456789"), {"train": 70, "test": 30}, "v1")
 NUMBERS = About(SPEC, "regression", ("width", "height"), None, {"train": 70}, "v2")
 

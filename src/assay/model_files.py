@@ -7,7 +7,7 @@
                               sha256        of model.safetensors
                               task, target_names, classes (in the order of the outputs), counts, data_version
                               spec          modality, shape, dtype and axes of a sample
-                              data          how a sample became so: the section `data` of params.yaml
+                              data          how a sample became so: what of `data` in params.yaml decoding asks for
                               network       backbone, activation, input_size (side that the network sees), input_range,
                                             mean and std (of x / 255, one a channel: subtracted, then divided by),
                                             timm (its version, where the backbone is timm's)
@@ -34,6 +34,7 @@ from assay.tensors import Mismatch, copy_weights, packed, sha256, unpacked, writ
 FORMAT = 1
 TENSORS, RECIPE, FACTS = "model.safetensors", "recipe.yaml", "model.json"
 OURS = ("cnn", "mlp")
+DECODING = {"modality", "image", "image_size", "resize", "channels"}  # of `data`; where it lay is nobody's business
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ def _facts(model: Model, recipe: Recipe, about: About, data: Data) -> dict[str, 
     return {
         "format": FORMAT,
         "data_version": said.pop("version"),
-        "data": data.model_dump(mode="json"),
+        "data": data.model_dump(mode="json", include=DECODING),
         "network": network,
         **said,
     }
