@@ -310,3 +310,16 @@ while True:
     assert len(steps) >= max(logged)
     run: Any = eyes.run("train")
     assert (run.info.status, run.data.tags["assay.reason"]) == ("KILLED", "its process died")
+
+
+def test_a_kill_while_the_database_is_made_spoils_no_later_start(tmp_path: Path) -> None:
+    child = process(tmp_path, "tracker.start('first', kind='stage').end()")
+    unfinished = tmp_path / "mlruns" / "mlflow.db.new"
+    until(lambda: (unfinished.exists() and unfinished.stat().st_size > 0) or child.poll() is not None)
+    child.kill()
+    child.communicate()
+    with opened(tmp_path) as tracker, tracker.run("second", kind="stage") as run:
+        run.log({"val/loss": 1.0}, step=1)
+    eyes = Eyes(f"sqlite:///{tmp_path}/mlruns/mlflow.db")
+    assert eyes.points("second", "val/loss") == [(1, 1.0)]
+    assert {run.info.status for run in eyes.runs()} == {"FINISHED"}

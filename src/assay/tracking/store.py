@@ -105,6 +105,7 @@ class MlflowStore:
         self._lock.parent.mkdir(parents=True, exist_ok=True)
         with self._lock.open("w") as held:  # four processes that create one database at once spoil it
             fcntl.flock(held, fcntl.LOCK_EX)
+            _asked(lambda: _create(self._address))
             self._client = _asked(lambda: _client(self._address))
             self.experiment = self._find_experiment()
 
@@ -258,6 +259,21 @@ def _import_mlflow() -> None:
 
     for chatter in ("mlflow", "alembic", "urllib3.connectionpool"):
         logging.getLogger(chatter).setLevel(logging.CRITICAL)
+
+
+def _create(address: Address) -> None:
+    """Let MLflow create its sqlite database beside its place and move it there whole: a kill among the hundred steps
+    of its making would leave one that MLflow can neither use nor repair.
+    """
+    from mlflow.tracking import MlflowClient
+
+    database = address.database
+    if database is None or database.exists() and database.stat().st_size:
+        return
+    beside = database.with_name(f"{database.name}.new")
+    beside.unlink(missing_ok=True)
+    MlflowClient(tracking_uri=f"sqlite:///{beside}").search_experiments(max_results=1)
+    beside.replace(database)
 
 
 def _client(address: Address) -> "MlflowClient":
