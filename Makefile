@@ -50,19 +50,19 @@ clean: ## remove environments and caches; data, results and runs stay
 .venv/installed: requirements.lock pyproject.toml
 	@cmp -s requirements.lock $@ || { test -x $(BIN)/python || $(PYTHON) -m venv .venv; \
 		echo "installing requirements.lock into .venv (once; minutes)"; \
-		$(BIN)/python -m pip install --quiet --requirement requirements.lock; }
-	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+		$(BIN)/python -m pip install --quiet --quiet --requirement requirements.lock; }
+	@$(BIN)/python -m pip install --quiet --quiet --no-deps --no-build-isolation --editable .
 	@cp requirements.lock $@
 
 .venv/installed-test: requirements-test.lock pyproject.toml
 	@cmp -s requirements-test.lock $@ || { test -x $(BIN)/python || $(PYTHON) -m venv .venv; \
 		echo "installing requirements-test.lock into .venv (once; minutes)"; \
-		$(BIN)/python -m pip install --quiet --requirement requirements-test.lock; }
-	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+		$(BIN)/python -m pip install --quiet --quiet --requirement requirements-test.lock; }
+	@$(BIN)/python -m pip install --quiet --quiet --no-deps --no-build-isolation --editable .
 	@cp requirements-test.lock $@
 
 .venv-bench/installed: benchmarks/requirements.lock
 	@test -x .venv-bench/bin/python || $(PYTHON) -m venv .venv-bench
 	@echo "installing benchmarks/requirements.lock into .venv-bench (once; minutes)"
-	@.venv-bench/bin/python -m pip install --quiet --requirement benchmarks/requirements.lock
+	@.venv-bench/bin/python -m pip install --quiet --quiet --requirement benchmarks/requirements.lock
 	@cp benchmarks/requirements.lock $@

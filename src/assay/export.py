@@ -193,13 +193,13 @@ def _read_onnx(path: Path) -> Answers:
 
 def _write_torchscript(served: Served, example: Tensor, path: Path, facts: dict[str, str]) -> None:
     with _deprecated(), torch.no_grad():
-        traced = torch.jit.trace(served, (example,), check_trace=False)  # type: ignore[no-untyped-call]
+        traced = torch.jit.trace(served, (example,), check_trace=False)
         traced.save(str(path), _extra_files=facts)
 
 
 def _read_torchscript(path: Path) -> Answers:
     with _deprecated():
-        loaded = torch.jit.load(str(path))  # type: ignore[no-untyped-call]
+        loaded = torch.jit.load(str(path))
 
     def answer(samples: NDArray[Any]) -> NDArray[np.float32]:
         with torch.inference_mode():

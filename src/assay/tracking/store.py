@@ -268,7 +268,7 @@ def _create(address: Address) -> None:
     from mlflow.tracking import MlflowClient
 
     database = address.database
-    if database is None or database.exists() and database.stat().st_size:
+    if database is None or (database.exists() and database.stat().st_size):
         return
     beside = database.with_name(f"{database.name}.new")
     beside.unlink(missing_ok=True)
