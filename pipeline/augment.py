@@ -14,7 +14,7 @@ PREPARED, OUT = Path("results/prepare/data"), Path("results/augment")
 
 def main() -> None:
     params = checked()
-    tags = {"data_version": read_about(PREPARED).version}
+    tags = {"data_version": read_about(PREPARED).version, "study": "none"}
     with (
         open_tracker(params.tracking, Path.cwd(), tags) as tracker,
         tracker.run("augment", kind="stage", params=flat(params.augment), tags={"stage": "augment"}) as run,

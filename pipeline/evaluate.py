@@ -7,15 +7,16 @@ from assay.evaluate import evaluate, logged
 from assay.model_files import load_model
 from assay.params import flat
 from assay.terminal import say, stage
-from assay.tracking import open_tracker
+from assay.tracking import open_tracker, study_of
 
 
 def main() -> None:
     params = checked()
     out = Path("results/evaluate")
     trained = load_model(Path("results/train/model"))
+    tags = {"data_version": trained.about.version, "study": study_of(Path("results/search/report.json"))}
     with (
-        open_tracker(params.tracking, Path.cwd(), {"data_version": trained.about.version}) as tracker,
+        open_tracker(params.tracking, Path.cwd(), tags) as tracker,
         tracker.run("evaluate", kind="stage", params=flat(params.evaluate), tags={"stage": "evaluate"}) as run,
     ):
         verdict = evaluate(trained, Path("results/prepare/data"), params.evaluate, out)

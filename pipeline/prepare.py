@@ -15,7 +15,7 @@ def main() -> None:
     params = checked()
     planned = plan(params.data)
     with (
-        open_tracker(params.tracking, Path.cwd(), {}) as tracker,
+        open_tracker(params.tracking, Path.cwd(), {"study": "none"}) as tracker,
         tracker.run("prepare", kind="stage", params=flat(params.data), tags={"stage": "prepare"}) as run,
     ):
         with Progress("prepare", planned.num_samples) as progress:

@@ -6,7 +6,7 @@ from assay.check import checked
 from assay.data.dataset import open_prepared
 from assay.settings import read_recipe
 from assay.terminal import Progress, stage
-from assay.tracking import open_tracker
+from assay.tracking import open_tracker, study_of
 from assay.train import train
 from assay.weights import weights_of
 
@@ -15,8 +15,9 @@ def main() -> None:
     params = checked()
     recipe = read_recipe("results/search/recipe.yaml")
     data = open_prepared(Path("results/prepare/data"), Path("results/augment/data"))
+    tags = {"data_version": data.about.version, "study": study_of(Path("results/search/report.json"))}
     with (
-        open_tracker(params.tracking, Path.cwd(), {"data_version": data.about.version}) as tracker,
+        open_tracker(params.tracking, Path.cwd(), tags) as tracker,
         Progress("train", recipe.epochs) as progress,
     ):
         train(

@@ -12,6 +12,7 @@ from assay.model_files import save_model
 from assay.models import build_model
 from assay.params import Data, Recipe, flat
 from assay.scores import resolve_metric
+from assay.terminal import say
 from assay.tracking import ending
 
 if TYPE_CHECKING:
@@ -61,6 +62,8 @@ def train(
     metric = resolve_metric(metric, dataset.about.task)
     kept = Checkpoint(checkpoints, recipe, dataset.about.version, metric)
     state = kept.state()
+    for notice in build_model(recipe, dataset.about.spec, dataset.about.num_outputs, weights).notices:
+        say(f"train: {notice}")
     run = _run(tracker, recipe, kept.key, resumed=state is not None)
     with ending(run):
         for epoch in fit(recipe, dataset, metric=metric, resume=state, weights=weights):

@@ -6,6 +6,7 @@ takes seconds, and an outage costs no training.
 """
 
 from assay.tracking.runs import Run, Tracker, ending, open_tracker
+from assay.tracking.source import study_of
 from assay.tracking.ui import serve_ui, ui_link
 
-__all__ = ["Run", "Tracker", "ending", "open_tracker", "serve_ui", "ui_link"]
+__all__ = ["Run", "Tracker", "ending", "open_tracker", "serve_ui", "study_of", "ui_link"]

@@ -1,6 +1,7 @@
-"""Which code a run came from: git's commit, and whether the tree differed from it. Reads git; changes nothing."""
+"""Where a run came from: git's commit, whether the tree differed from it, the study. Reads; changes nothing."""
 
 import getpass
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +19,14 @@ def source_tags(root: Path) -> dict[str, str]:
         return tags
     changed = _git(root, "status", "--porcelain", "--untracked-files=no", "--", ":/", *WRITTEN)
     return tags | {"mlflow.source.git.commit": commit, "assay.git_dirty": str(changed != "").lower()}
+
+
+def study_of(report: Path) -> str:
+    """The study that the search's report.json names; `none` where nothing was searched or nothing is written."""
+    try:
+        return str(json.loads(report.read_text(encoding="utf-8"))["study"] or "none")
+    except (OSError, ValueError, KeyError):
+        return "none"
 
 
 def _user() -> dict[str, str]:
