@@ -32,7 +32,10 @@ QUIET = {  # of a process that has not set them otherwise; each was seen to save
     "TUNE_GLOBAL_CHECKPOINT_S": "1000000000",  # the study is the truth; Tune's snapshot is not read
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
 }
-LOCAL = {"RAY_AUTH_MODE": "disabled"}  # loopback only; a cluster keeps its own
+LOCAL = {
+    "RAY_AUTH_MODE": "disabled",  # loopback only; a cluster keeps its own
+    "RAY_gcs_rpc_server_reconnect_timeout_s": "10",  # of 60: so long would its agents outlive a driver that was killed
+}
 FOLDER = "assay-ray-"  # short: Ray's sockets lie below it, and a socket's path may have 107 bytes
 STORE_SHARE = 0.5  # of the object store that data may fill: the rest is for weights and results
 

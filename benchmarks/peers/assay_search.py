@@ -1,0 +1,79 @@
+"""Assay's search of the same space, with everything on: study, tracking, pictures. Run by search_speed.py."""
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+from assay.params import Params
+from assay.search import begin, run_search
+from assay.terminal import stage
+
+TRAIN, VALIDATION = 3500, 750
+SPACE = {
+    "activation": {"choices": ["relu", "tanh", "sigmoid"]},
+    "optimizer.lr": {"low": 1e-4, "high": 1e-1, "log": True},
+    "regularization.l2": {"low": 1e-6, "high": 1e-2, "log": True},
+    "dropout": {"low": 0.0, "high": 0.5},
+    "batch_size": {"choices": [32, 64, 128]},
+    "optimizer.name": {"choices": ["adam", "sgd"]},
+}
+BASE = {
+    "activation": "relu",
+    "dropout": 0.1,
+    "optimizer": {"name": "adam", "lr": 1e-3},
+    "regularization": {"l2": 1e-5},
+    "schedule": {"name": "constant"},
+}
+
+
+def main() -> None:
+    began = time.perf_counter()
+    options = argparse.ArgumentParser()
+    options.add_argument("--digits", type=Path)
+    options.add_argument("--trials", type=int)
+    options.add_argument("--epochs", type=int)
+    options.add_argument("--seed", type=int)
+    options.add_argument("--precision", default="auto")
+    chosen = options.parse_args()
+    root = chosen.digits.parent / f"assay-{chosen.seed}-{time.time_ns()}"
+    root.mkdir()
+    recipe = BASE | {"epochs": chosen.epochs, "precision": chosen.precision, "seed": chosen.seed}
+    search = {"trials": chosen.trials, "seed": chosen.seed, "space": SPACE}
+    params = Params.model_validate({"recipe": recipe, "search": search})
+    with begin(params) as machine:
+        from assay.tracking import open_tracker
+
+        data = digits(chosen.digits)
+        opened = time.perf_counter()
+        with open_tracker(params.tracking, root, {"data_version": data.about.version}) as tracker:
+            run_search(params, data, root, root / "results/search", tracker, machine)
+            searched = time.perf_counter()
+        closed = time.perf_counter()
+    report = json.loads((root / "results/search/report.json").read_text())
+    parts = {"open": opened - began, "search": searched - opened, "tracking": closed - searched}
+    told = {"best": report["winner"]["value"], "epochs": report["epochs"], "trials": report["trials"], "parts": parts}
+    print(json.dumps(told))
+
+
+def digits(path: Path):
+    import numpy as np
+
+    from assay.data.dataset import About, Dataset, Part, Split
+    from assay.modality import Spec
+
+    kept = np.load(path)
+    images, labels, end = kept["images"][:, None], kept["labels"], TRAIN + VALIDATION
+
+    def split(begin: int, end: int) -> Split:
+        part = Part(images[begin:end], np.full(end - begin, 28, np.int32), labels[begin:end])
+        return Split((part,), np.zeros((end - begin, 16), np.uint8))
+
+    spec = Spec("image", (1, 28, 28), "uint8", ("channel", "height", "width"))
+    counts = {"train": TRAIN, "validation": VALIDATION, "test": 0}
+    about = About(spec, "classification", ("digit",), tuple("0123456789"), counts, "benchmark")
+    return Dataset(about, split(0, TRAIN), split(TRAIN, end))
+
+
+if __name__ == "__main__":
+    stage(main)
