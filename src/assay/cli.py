@@ -15,6 +15,7 @@ from assay.terminal import say, stage
 
 MODEL = Path("results/train/model")
 FOLDER = Path("pipeline")
+PREPARED = Path("results/prepare/data")
 
 app = typer.Typer(
     name="assay",
@@ -133,7 +134,8 @@ def predict(
 def export(
     to: Annotated[Exported, Option("--format", help="Kind of file.", show_default=False)],
     model: Annotated[Path, Option(help="Folder of the trained model.")] = MODEL,
-    out: Annotated[Path | None, Option(help="File to write; by default beside the model's own files.")] = None,
+    out: Annotated[Path | None, Option(help="File to write; by default beside the folder of the model.")] = None,
+    samples: Annotated[Path, Option(help="Pictures, or prepared data, that the file is checked on.")] = PREPARED,
 ) -> None:
     """Write the model as ONNX or TorchScript.
 
@@ -144,7 +146,7 @@ def export(
     from assay.export import export as run
 
     suffix = {"onnx": ".onnx", "torchscript": ".pt"}[to.value]
-    say(run(model, to.value, out or model.with_name(f"model{suffix}")))
+    say(run(model, to.value, out or model.with_name(f"model{suffix}"), samples))
 
 
 @weights_app.command("fetch")
@@ -168,11 +170,13 @@ def list_weights() -> None:
     """
     from assay.weights import FOLDER, PACKAGED, read_lock
 
-    for name, package in PACKAGED.items():
-        say(f"{name}: in the package {package}")
-    for file, digest in read_lock(Path()).items():
-        here = "here" if (Path(FOLDER) / file).exists() else "not here; `assay weights fetch` brings it"
-        say(f"{file.removesuffix('.safetensors')}: SHA-256 {digest[:12]}…, {here}")
+    locked = {file.removesuffix(".safetensors"): digest for file, digest in read_lock(Path()).items()}
+    for name in dict.fromkeys([*PACKAGED, *locked]):
+        place = f"in the package {PACKAGED[name]}" if name in PACKAGED else "not here; `assay weights fetch` brings it"
+        if (Path(FOLDER) / f"{name}.safetensors").exists():
+            place = "here"
+        digest = f"; SHA-256 {locked[name][:12]}…" if name in locked else ""
+        say(f"{name}: {place}{digest}")
 
 
 @app.command()

@@ -57,7 +57,7 @@ def _package(name: str) -> str:
     try:
         return version(name)
     except PackageNotFoundError as error:
-        raise Wrong("is not installed; run `make` again") from error
+        raise Wrong("is not installed; run `make repro` again") from error
 
 
 def _gpu() -> str:
@@ -72,14 +72,13 @@ def _gpu() -> str:
 
 
 def _ray() -> str:
-    import tempfile
+    """Start one, on this machine or where RAY_ADDRESS says, and leave it."""
+    from assay.params import Search
+    from assay.search.machine import Machine
 
-    longest = len(
-        str(Path(tempfile.gettempdir()) / "ray/session_2026-01-01_00-00-00_000000_1000000/sockets/plasma_store")
-    )
-    if longest > 107:  # AF_UNIX
-        raise Wrong(f"{tempfile.gettempdir()} is too long a path for Ray's sockets; set TMPDIR to a shorter one")
-    return f"its sockets fit below {tempfile.gettempdir()}"
+    with Machine(Search()) as machine:
+        machine.wait()
+        return f"{machine.workers()} trials of one core at once"
 
 
 def _settings() -> str:

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from assay.model_files import Trained
 
 Form = Literal["csv", "jsonl"]
-TABLES = (".csv", ".parquet")
+DELIMITERS = {".csv": ",", ".tsv": "\t"}
+TABLES = (*DELIMITERS, ".parquet")
 ROWS = 256  # of a table read at once; bytes columns hold whole pictures
 LABELS_APART = ", "
 
@@ -167,8 +168,9 @@ def _columns(table: Path, column: str) -> None:
     import pyarrow.parquet as pq
 
     try:
-        whole = table.suffix.lower() == ".parquet"
-        known = [str(name) for name in (pq.read_schema(table).names if whole else pd.read_csv(table, nrows=0))]
+        sep = DELIMITERS.get(table.suffix.lower())
+        columns = pq.read_schema(table).names if sep is None else pd.read_csv(table, nrows=0, sep=sep)
+        known = [str(name) for name in columns]
     except (ValueError, OSError) as error:
         raise InputError(f"{table}: is no whole table ({str(error).splitlines()[0]}).") from error
     if column not in known:
@@ -191,12 +193,13 @@ def _cells(table: Path, column: str) -> Iterator[Any]:
     import pandas as pd
     import pyarrow.parquet as pq
 
-    if table.suffix.lower() == ".parquet":
+    sep = DELIMITERS.get(table.suffix.lower())
+    if sep is None:
         with pq.ParquetFile(table) as file:
             for batch in file.iter_batches(ROWS, columns=[column]):
                 yield from batch.column(0).to_pylist()
     else:
-        with pd.read_csv(table, usecols=[column], dtype=str, chunksize=ROWS) as chunks:
+        with pd.read_csv(table, usecols=[column], dtype=str, chunksize=ROWS, sep=sep) as chunks:
             for chunk in chunks:
                 yield from chunk[column]
 

@@ -61,7 +61,7 @@ CASES = {
         "2: recipe.class_weights is 'balanced', which needs classes; in regression it must be null.",
     ],
     "data: {source: table, path: x, task: regression}\naugment: {balance: true, policy: {rotate: 1}}": [
-        "2: augment.balance is true, which needs classes; in regression it must be false."
+        "2: augment.balance is true, which needs one class a sample; in regression it must be false."
     ],
     "augment: {copies: 2}": [
         "1: augment.copies is 2, but augment.policy changes nothing; one of crop, rotate, flip, flip_vertical, translate, "

@@ -22,7 +22,7 @@ def open_table(path: Path, columns: Columns) -> Source:
     suffix = path.suffix.lower()
     if suffix in DELIMITERS:
         return Csv(path, columns, DELIMITERS[suffix])
-    if suffix in (".parquet", ".pq"):
+    if suffix == ".parquet":
         return Parquet(path, columns)
     raise InputError(f"data.path: {path} is not a table that is known; it must be .csv, .tsv or .parquet.")
 

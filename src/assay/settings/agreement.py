@@ -44,6 +44,9 @@ def misfits(params: Params, tasks: Set[str]) -> Iterator[Problem]:
         yield Problem(("search", "metric"), says, about)
     if tasks == {"regression"}:
         yield from _needs_classes(params, about)
+    if params.augment.balance and "classification" not in tasks:
+        says = f"augment.balance is true, which needs one class a sample; in {task} it must be false."
+        yield Problem(("augment", "balance"), says, about)
 
 
 def _listed(words: tuple[str, ...]) -> str:
@@ -61,9 +64,6 @@ def _needs_classes(params: Params, about: tuple[Where, ...]) -> Iterator[Problem
             off = "null" if name == "class_weights" else "0"
             says = f"recipe.{name} is {briefly(values[name])}, which needs classes; in regression it must be {off}."
             yield Problem(("recipe", *name.split(".")), says, about)
-    if params.augment.balance:
-        says = "augment.balance is true, which needs classes; in regression it must be false."
-        yield Problem(("augment", "balance"), says, about)
 
 
 def _blanks(params: Params) -> Iterator[Problem]:
