@@ -175,6 +175,8 @@ def _write_onnx(served: Served, example: Tensor, path: Path, facts: dict[str, st
         )
     assert program is not None, "the exporter was given no path, so it returns the program"
     model = program.model_proto
+    for node in [*model.graph.node, *(inner for function in model.functions for inner in function.node)]:
+        del node.metadata_props[:]  # where in whose files it was traced: no use elsewhere, and it names this machine
     onnx.helper.set_model_props(model, facts)
     onnx.save_model(model, path)
 
