@@ -176,4 +176,3 @@ def seen(process: "subprocess.Popen[str]", happened: Callable[[], Any], what: st
 def all_gone(processes: "list[psutil.Process]") -> None:
     _gone, alive = psutil.wait_procs(processes, timeout=60)
     assert alive == [], [" ".join(process.cmdline()) for process in alive]
-
