@@ -6,7 +6,7 @@
 
 The same trials of at most the same epochs over the same space (activation, learning rate, L2, dropout, batch size,
 optimizer) of the small digits network, on 3,500 digits and 750 to validate; whoever takes a first point is given the
-same one. Every contender is a process of its own, run in turn, and its seconds are those of the whole process, imports and
+same one. Every contender is a process of its own, run in turn; its seconds are those of the whole process, imports and
 all. Peers train as their documentation shows it. Printed: wall seconds, the ratio to the best peer of the same round,
 the best validation accuracy, the epochs trained.
 """

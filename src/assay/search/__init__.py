@@ -86,6 +86,8 @@ def _searched(
             if study.left:
                 with machine or Machine(params.search) as running:
                     _run_trials(params, data, root, study, tracker, parent, running)
+                    running.retire()
+                    return _write(study, params.recipe, out, parent)
             return _write(study, params.recipe, out, parent)
 
 

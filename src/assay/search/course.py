@@ -94,7 +94,7 @@ class Course:
         running = sum(each.state == RUNNING for each in tried)
         note = [f"{running} running"] + [f"{counts[state]} {state}" for state in (PRUNED, FAILED) if counts[state]]
         best = self.study.best()
-        said = None if best is None else f"{self.study.metric} {best.value:.4f} (trial {best.number})"
+        said = None if best is None else f"{self.study.metric} {best.score:.4f} (trial {best.number})"
         self.progress.step(sum(counts.values()), best=said, note=" · ".join(note))
 
 

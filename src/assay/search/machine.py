@@ -2,7 +2,8 @@
 named by RAY_ADDRESS is joined and left as it was.
 
 It comes up in a thread while the rest of a stage is opened. The thread lives as long as Ray does: on Linux the kernel
-ends Ray's processes with the thread that began them, and so they also die with a driver that is killed.
+ends Ray's processes with the thread that began them, and so they also die with a driver that is killed (two idle agents
+of Ray wait a minute for an answer before they do).
 """
 
 import os
@@ -26,16 +27,14 @@ QUIET = {  # of a process that has not set them otherwise; each was seen to save
     # with Ray would take seconds of the machine and never be used.
     "RAY_enable_worker_prestart": "0",
     "RAY_prestart_worker_first_driver": "0",
+    "RAY_worker_niceness": "0",  # of 15: beside any other work on the machine a trial would all but stand still
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C is ours: KeyboardInterrupt, as everywhere
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
     "TUNE_GLOBAL_CHECKPOINT_S": "1000000000",  # the study is the truth; Tune's snapshot is not read
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
 }
-LOCAL = {
-    "RAY_AUTH_MODE": "disabled",  # loopback only; a cluster keeps its own
-    "RAY_gcs_rpc_server_reconnect_timeout_s": "10",  # of 60: so long would its agents outlive a driver that was killed
-}
+LOCAL = {"RAY_AUTH_MODE": "disabled"}  # loopback only; a cluster keeps its own
 FOLDER = "assay-ray-"  # short: Ray's sockets lie below it, and a socket's path may have 107 bytes
 STORE_SHARE = 0.5  # of the object store that data may fill: the rest is for weights and results
 
@@ -96,17 +95,14 @@ class Machine:
 
         return num_bytes <= STORE_SHARE * float(ray.available_resources().get("object_store_memory", 0))
 
-    def stop(self) -> None:
-        """End what was begun here, and its files; nothing the second time."""
-        if self._over.is_set():
-            return
-        self._up.wait()
-        import ray
-
-        ray.shutdown()
+    def retire(self) -> None:
+        """Begin to end, in the background: no more trials will come."""
         self._over.set()
+
+    def stop(self) -> None:
+        """End what was begun here, and its files."""
+        self.retire()
         self._thread.join()
-        shutil.rmtree(self.folder, ignore_errors=True)
 
     def _live(self) -> None:
         try:
@@ -118,6 +114,9 @@ class Machine:
         finally:
             self._up.set()
         self._over.wait()
+        if self._error is None:
+            ray.shutdown()
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def _how(self) -> dict[str, Any]:
         quiet = {"log_to_driver": False, "logging_level": "ERROR"}

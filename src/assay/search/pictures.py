@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 BLUE, ORANGE, PALE, GREY = "#0072b2", "#d55e00", "#c4ccd4", "#6b7280"  # told apart by colour-blind eyes too
 COLOURS = "viridis"
 DPI = 120
-FEWEST_FOR_IMPORTANCE = 4  # complete trials: of fewer no forest says anything
+FEWEST_FOR_IMPORTANCE = 6  # trials: of fewer nothing can be told
+BANDWIDTH = 0.12  # of a range: about the distance of neighbours among ten trials
 NAMES = ("history.png", "importance.png", "parallel.png", "curves.png")
 
 
@@ -46,17 +47,23 @@ def draw_nothing(out: Path) -> None:
 
 
 def _history(figure: Figure, study: Study, tried: Sequence[Tried], won: Tried) -> None:
-    axes = _axes(figure, f"{len(tried)} trials, best {study.metric} {won.value:.4f} (trial {won.number})")
+    axes = _axes(figure, f"{len(tried)} trials, best {study.metric} {won.score:.4f} (trial {won.number})")
     complete = [each for each in tried if each.state == COMPLETE]
     stopped = [each for each in tried if each.state in (PRUNED, FAILED)]
-    for points, colour, label in ((stopped, PALE, "stopped early"), (complete, BLUE, "complete")):
-        axes.scatter([p.number for p in points], [p.value for p in points], c=colour, label=label, zorder=3, s=36)
-    best = np.array([study.sign * (each.value or 0.0) for each in complete])
+    axes.scatter([p.number for p in complete], [p.score for p in complete], c=BLUE, label="complete", zorder=3, s=36)
+    best = np.array([study.sign * each.score for each in complete])
     steps = study.sign * np.maximum.accumulate(best) if len(best) else best
     ends = [each.number for each in complete] + [max(each.number for each in tried)]
     axes.step(ends, [*steps, steps[-1]], where="post", color=ORANGE, label="best so far", linewidth=1.8)
-    axes.scatter([won.number], [won.value], s=150, facecolors="none", edgecolors=ORANGE, linewidths=1.8, zorder=4)
-    _focus(axes, study, [float(each.value) for each in complete if each.value is not None])
+    axes.scatter([won.number], [won.score], s=150, facecolors="none", edgecolors=ORANGE, linewidths=1.8, zorder=4)
+    _focus(axes, study, [each.score for each in complete])
+    low, high = sorted(axes.get_ylim())
+    edge = 0.02 * (high - low)  # what lies outside the picture stands at its edge, as a triangle
+    for each in stopped:
+        shown = min(max(each.score, low + edge), high - edge)
+        marker = "o" if shown == each.score else "v" if shown > each.score else "^"
+        axes.scatter([each.number], [shown], c=PALE, marker=marker, zorder=3, s=36)
+    axes.scatter([], [], c=PALE, marker="v", label="stopped early (at the edge: outside)")
     axes.set(xlabel="trial", ylabel=f"validation {study.metric}")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(frameon=False)
@@ -64,38 +71,58 @@ def _history(figure: Figure, study: Study, tried: Sequence[Tried], won: Tried) -
 
 def _importance(figure: Figure, study: Study, tried: Sequence[Tried], _won: Tried) -> None:
     varying = {name: each for name, each in study.space.distributions.items() if not each.single()}
-    complete = [each for each in tried if each.state == COMPLETE and set(varying) <= set(each.drawn)]
-    if len(complete) < FEWEST_FOR_IMPORTANCE or not varying:
-        _say(figure, f"importance: at least {FEWEST_FOR_IMPORTANCE} complete trials are needed")
+    whole = [each for each in tried if set(varying) <= set(each.drawn)]
+    if len(whole) < FEWEST_FOR_IMPORTANCE or not varying:
+        _say(figure, f"importance: at least {FEWEST_FOR_IMPORTANCE} trials are needed")
         return
-    shares = importance(varying, complete)
-    axes = _axes(figure, f"what moved {study.metric}, of {len(complete)} complete trials")
+    epoch, values = common_values(whole)
+    shares = importance(varying, [each for each in whole if epoch in each.curve], values)
+    axes = _axes(figure, f"what moved {study.metric} at epoch {epoch}, of {len(values)} trials")
     order = sorted(varying, key=lambda name: shares[name])
     bars = axes.barh(order, [shares[name] for name in order], color=BLUE, height=0.62)
     axes.bar_label(bars, labels=[f"{shares[name]:.0%}" for name in order], padding=4, color=GREY)
-    axes.set(xlabel="share of the importance", xlim=(0, max(shares.values()) * 1.12 or 1))
+    axes.set(xlabel="share of the differences between trials that it predicts alone", xlim=(0, 1.08))
 
 
-def importance(varying: dict[str, BaseDistribution], complete: Sequence[Tried]) -> dict[str, float]:
-    """The share of each parameter in what a forest of trees learns of the values (mean decrease in impurity, Breiman
-    2001); a choice counts as one parameter. Few trials make it a hint, not a proof."""
-    from sklearn.ensemble import RandomForestRegressor
+def common_values(tried: Sequence[Tried]) -> tuple[int, list[float]]:
+    """The last epoch that at least half of the trials saw, and the values there: those of one epoch can be compared."""
+    epoch = sorted(len(each.curve) for each in tried)[len(tried) // 2]
+    return epoch, [each.curve[epoch] for each in tried if epoch in each.curve]
 
-    columns = {name: _columns(each, [one.drawn[name] for one in complete]) for name, each in varying.items()}
-    forest = RandomForestRegressor(n_estimators=200, max_depth=16, random_state=0)
-    forest.fit(np.concatenate(list(columns.values()), axis=1), [one.value for one in complete])
-    owners = [name for name, held in columns.items() for _ in range(held.shape[1])]
-    shares = dict.fromkeys(varying, 0.0)
-    for name, share in zip(owners, forest.feature_importances_, strict=True):
-        shares[name] += float(share)
+
+def importance(
+    varying: dict[str, BaseDistribution], tried: Sequence[Tried], values: Sequence[float]
+) -> dict[str, float]:
+    """How much of the variation between trials each parameter predicts by itself, 0…1.
+
+    Each trial's value is predicted from the others alone, the nearer in that parameter the more they count (Nadaraya
+    1964 and Watson 1964); 1 - squared error / variance, and 0 where it predicts nothing: so what is noise is shown as
+    none, unlike the splits of a forest. What parameters do only together is not seen.
+    """
+    told = np.asarray(values)
+    variance = float(np.square(told - _without_itself(np.ones((len(told),) * 2), told)).sum())
+    shares = {}
+    for name, distribution in varying.items():
+        errors = told - _without_itself(_nearness(distribution, [one.drawn[name] for one in tried]), told)
+        shares[name] = max(0.0, 1 - float(np.square(errors).sum()) / variance) if variance else 0.0
     return shares
 
 
-def _columns(distribution: BaseDistribution, drawn: Sequence[Any]) -> NDArray[np.float64]:
-    """N × columns: a number is one, on its own scale; a choice has one a value."""
+def _without_itself(weights: NDArray[np.float64], values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Each value as the weighted mean of the others."""
+    others = weights * (1 - np.eye(len(values)))
+    others = others + 1e-9 * (1 - np.eye(len(values)))  # who has no neighbour gets the mean
+    mean: NDArray[np.float64] = others @ values / others.sum(axis=1)
+    return mean
+
+
+def _nearness(distribution: BaseDistribution, drawn: Sequence[Any]) -> NDArray[np.float64]:
+    """N × N weights: for a number by its distance on its own scale, for a choice 1 where it is the same."""
     if isinstance(distribution, CategoricalDistribution):
-        return np.array([[float(value == choice) for choice in distribution.choices] for value in drawn])
-    return np.array([[_place(distribution, value)] for value in drawn])
+        return np.array([[float(one == other) for other in drawn] for one in drawn])
+    places = np.array([_place(distribution, value) for value in drawn])
+    distances: NDArray[np.float64] = places[:, None] - places
+    return np.exp(-0.5 * np.square(distances / BANDWIDTH))
 
 
 def _place(distribution: BaseDistribution, value: Any) -> float:
@@ -112,15 +139,15 @@ def _place(distribution: BaseDistribution, value: Any) -> float:
 def _parallel(figure: Figure, study: Study, tried: Sequence[Tried], won: Tried) -> None:
     names = [name for name, each in study.space.distributions.items() if not each.single()]
     axes = _axes(figure, f"which values led where: lines are trials, coloured by {study.metric}")
-    values = [float(each.value) for each in tried if each.value is not None]
-    scale = Normalize(*np.quantile(values, [0.25, 1] if study.sign > 0 else [0, 0.75]))
+    values = [each.score for each in tried]
+    scale = Normalize(*np.quantile(values, [0.5, 1] if study.sign > 0 else [0, 0.5]))
     colours = _colours(study)
-    for each in sorted(tried, key=lambda one: study.sign * (one.value or 0.0)):
+    for each in sorted(tried, key=lambda one: study.sign * one.score):
         counts = each.drawn.keys() & study.values_of(each.number, each.drawn).keys()
         drawn = [(name, each.drawn.get(name)) for name in names]
         places = [_place(study.space.distributions[name], at) if name in counts else np.nan for name, at in drawn]
         width, alpha = (3.0, 1.0) if each.number == won.number else (1.3, 0.85 if each.state == COMPLETE else 0.35)
-        axes.plot(places, color=colours(scale(each.value)), linewidth=width, alpha=alpha, marker="o", markersize=3)
+        axes.plot(places, color=colours(scale(each.score)), linewidth=width, alpha=alpha, marker="o", markersize=3)
     for at, name in enumerate(names):
         _label_axis(axes, at, study.space.distributions[name])
     axes.set(xticks=range(len(names)), yticks=[], ylim=(-0.1, 1.1), xlim=(-0.3, max(len(names) - 0.4, 0.7)))

@@ -2,6 +2,8 @@
 and the settings, so that a search that was killed goes on as if it had not been.
 """
 
+import math
+
 import numpy as np
 from optuna import Study
 from optuna.distributions import BaseDistribution
@@ -42,7 +44,7 @@ class Halving(BasePruner):
 
     Rungs stand at `min_epochs` × `reduction`^k epochs. After every report a trial is judged at the last rung it has
     passed, by its best value up to there, among all trials that came as far: it goes on while it is one of the best
-    1 / `reduction`, at least the best one. So one that passed a rung early, when few had come, is judged again with
+    1 / `reduction`, rounded up. So one that passed a rung early, when few had come, is judged again with
     every epoch. Trial 0, the base recipe, is never stopped; failed trials do not count. Unlike Optuna's own pruner it
     writes nothing, so a trial that is asked anew does not meet its former self.
     """
@@ -70,7 +72,7 @@ class Halving(BasePruner):
             if other.number != trial.number and other.state != TrialState.FAIL and (other.last_step or 0) >= rung
         ]
         mine = sign * _best_until(rung, trial, sign)
-        places = max(1, (len(rivals) + 1) // self.reduction)
+        places = math.ceil((len(rivals) + 1) / self.reduction)
         return sum(rival > mine for rival in rivals) >= places
 
 

@@ -62,6 +62,12 @@ class Tried:
     seconds: float
     reason: str | None
 
+    @property
+    def score(self) -> float:
+        """`value` of a trial that reported one."""
+        assert self.value is not None, f"trial {self.number} has reported a value"
+        return self.value
+
 
 class Study:
     """One search's trials, held by this process alone. Give it back with `close`, or use it in a `with`."""
@@ -135,7 +141,7 @@ class Study:
     def best(self) -> Tried | None:
         """The complete trial with the best value; of equals the first."""
         complete = [each for each in self.tried() if each.state == COMPLETE]
-        return max(complete, key=lambda each: (self.sign * (each.value or 0.0), -each.number), default=None)
+        return max(complete, key=lambda each: (self.sign * each.score, -each.number), default=None)
 
     def recipe_of(self, number: int, drawn: Mapping[str, Any]) -> Recipe:
         """Trial 0 is the base recipe itself, wherever it lies."""

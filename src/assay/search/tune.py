@@ -53,16 +53,16 @@ def run_trials(
         raise course.broken
 
 
-class Ask(Searcher):  # type: ignore[misc]  # ray is untyped here
+class Ask(Searcher):
     """What to try: Tune asks, the study answers."""
 
     def __init__(self, course: Course, weights_of: WeightsOf) -> None:
         super().__init__()
         self.course, self.weights_of = course, weights_of
         self.numbers: dict[str, int] = {}  # Tune's trial → the study's
-        self._stored: dict[tuple[str, Any], ray.ObjectRef] = {}
+        self._stored: dict[tuple[str, Any], ray.ObjectRef[Any]] = {}
 
-    def suggest(self, trial_id: str) -> dict[str, Any] | str:
+    def suggest(self, trial_id: str) -> dict[str, Any] | str:  # type: ignore[override]  # Tune takes FINISHED, a str
         while (asked := self.course.next()) is not None:
             try:
                 weights = self._weights(asked.recipe)
@@ -96,11 +96,11 @@ class Ask(Searcher):  # type: ignore[misc]  # ray is untyped here
         return self._stored[key]
 
 
-class Judge(FIFOScheduler):  # type: ignore[misc]  # ray is untyped here
+class Judge(FIFOScheduler):
     """When to stop: every report goes to the study, which answers; no rungs are kept here."""
 
     def __init__(self, course: Course, searcher: Ask) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.course, self.searcher = course, searcher
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:

@@ -38,10 +38,14 @@ class Mapped:
         return mapped
 
 
-class Worker(tune.Trainable):  # type: ignore[misc]  # ray is untyped here
+class Worker(tune.Trainable):
     """Runs trials one after another. `data` and weights lie in the object store and are read where they lie."""
 
-    def setup(self, config: dict[str, Any], data: Dataset, metric: str, resources: Resources) -> None:
+    epochs: "Iterator[Epoch]"
+
+    def setup(  # type: ignore[override]  # with_parameters adds arguments by name
+        self, config: dict[str, Any], data: Dataset, metric: str, resources: Resources
+    ) -> None:
         import torch
 
         torch.set_num_threads(max(1, int(resources.cpu)))
@@ -68,16 +72,20 @@ class Worker(tune.Trainable):  # type: ignore[misc]  # ray is untyped here
         return told | {"seconds": self.seconds}
 
     def cleanup(self) -> None:
-        self.epochs = iter(())
+        self.epochs = _none()
 
     def _begin(self, config: dict[str, Any]) -> None:
         from assay.fit import fit
 
-        self.epochs: Iterator[Epoch] = iter(())  # what the last trial held goes first
+        self.epochs = _none()  # what the last trial held goes first
         self.recipe, self.seconds = Recipe.model_validate(config["recipe"]), 0.0
         self.epochs = fit(
             self.recipe, self.data, metric=self.metric, weights=_weights(config["weights"]), device=self.device
         )
+
+
+def _none() -> "Iterator[Epoch]":
+    return iter(())
 
 
 def _told(epoch: "Epoch", epochs: int) -> dict[str, Any]:
@@ -126,7 +134,7 @@ def _array(told: Any) -> NDArray[Any]:
     return array
 
 
-def _weights(told: ObjectRef | None) -> Weights | None:
+def _weights(told: ObjectRef[Any] | None) -> Weights | None:
     if told is None:
         return None
     import torch
