@@ -22,7 +22,7 @@ from imports import ROOT
 if TYPE_CHECKING:
     from mlflow.entities import Run
 
-LIMIT_S = 300  # nothing here takes so long; a loaded machine may
+LIMIT_S = 200  # nothing here takes so long; a loaded machine may
 LOOK_S = 0.02
 STAGES = ("prepare", "augment", "search", "train", "evaluate")
 SMALL: dict[str, Any] = {  # as shipped, but for the time it takes
@@ -139,7 +139,7 @@ class Clone:
         }
 
     def copy(self, path: Path) -> "Clone":
-        """The same project in another folder, with no runs recorded yet: MLflow's store knows the place of its files."""
+        """The same project in another folder, with no runs recorded: MLflow's store knows the place of its files."""
         left_out = shutil.ignore_patterns("mlflow.db", "artifacts", "spool", "dvc")
         shutil.copytree(self.path, path, symlinks=True, ignore=left_out)
         return Clone(path)
@@ -174,5 +174,12 @@ def seen(process: "subprocess.Popen[str]", happened: Callable[[], Any], what: st
 
 
 def all_gone(processes: "list[psutil.Process]") -> None:
-    _gone, alive = psutil.wait_procs(processes, timeout=60)
-    assert alive == [], [" ".join(process.cmdline()) for process in alive]
+    """Wait until none of them runs; one that has ended and is not yet buried is gone."""
+    wait_for(lambda: not any(map(_runs, processes)), "the end of every process below")
+
+
+def _runs(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False

@@ -79,7 +79,7 @@ def test_mlflow_holds_a_run_a_stage_and_every_trial_under_its_search_with_how_it
 def test_every_run_says_what_it_is_and_where_it_came_from(ran: Any) -> None:
     commit = ran.clone.git("rev-parse", "HEAD").strip()
     study = json.loads((ran.clone.results / "search/report.json").read_text())["study"]
-    kinds = {stage: "stage" for stage in STAGES} | {"search": "search"}
+    kinds = dict.fromkeys(STAGES, "stage") | {"search": "search"}
     for run in ran.clone.tracked():
         name, tags = run.info.run_name, run.data.tags
         assert tags["assay.kind"] == kinds.get(name, "trial")

@@ -1,11 +1,11 @@
 """Stages that are stopped in the middle, by kill -9 and by Ctrl-C: the same command again ends right."""
 
+import json
 import os
 import signal
 import subprocess
 from collections import Counter
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import psutil
@@ -16,7 +16,12 @@ from clones import STAGES, Clone, all_gone, seen
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 GO_ON = "Stopped; what is done is kept. Run the same command again to go on."
-TRIALS = 5
+LONGER: dict[str, Any] = {  # long enough to be met in its middle
+    "recipe.epochs": 25,
+    "search.trials": 4,
+    "search.epochs": 25,
+    "search.space": {"optimizer.lr": {"low": 0.01, "high": 0.1}},
+}
 IN_THE_MIDDLE = {  # a stage → the file whose appearance says that it has begun to write and is not done
     "prepare": "prepare/.partial/data/train/samples.npy",
     "augment": "augment/.data.part/version.txt",
@@ -43,21 +48,10 @@ def test_a_stage_killed_while_it_writes_leaves_no_process_and_ends_the_same_the_
     assert list((copy.path / ".assay/spool").glob("*")) == []
 
 
-def trials_ended(clone: Clone) -> int:
-    """Trials that have ended in the newest study."""
-    journals = sorted((clone.path / ".assay/studies").glob("*.journal"), key=lambda path: path.stat().st_mtime)
-    return journals[-1].read_text(encoding="utf-8").count('"op_code":6') if journals else 0
-
-
-def stage_below(process: "subprocess.Popen[str]", stage: str) -> psutil.Process:
-    """The stage that a `dvc repro` under way is running."""
+def kill_search(process: "subprocess.Popen[str]") -> None:
     below = psutil.Process(process.pid).children(recursive=True)
-    [found] = [each for each in below if each.cmdline()[-1:] == [f"pipeline/{stage}.py"] and "python" in each.name()]
-    return found
-
-
-def kill(process: "subprocess.Popen[str]") -> None:
-    stage_below(process, "search").kill()
+    [driver] = [each for each in below if each.cmdline()[1:] == ["pipeline/search.py"]]
+    driver.kill()
 
 
 def press_ctrl_c(process: "subprocess.Popen[str]") -> None:
@@ -75,36 +69,35 @@ def stopped(clone: Clone, happened: Callable[[], Any], stop: Callable[["subproce
     return said
 
 
+ENDED, REPORTED = '"op_code":6', '"op_code":7'  # what Optuna's journal calls a trial's state and its value of an epoch
+
+
+def noted(clone: Clone, former: str, what: str) -> int:
+    """How often something stands in the journal of the study that is not the former one."""
+    journals = [path for path in (clone.path / ".assay/studies").glob("*.journal") if path.stem != former]
+    return journals[0].read_text(encoding="utf-8").count(what) if journals else 0
+
+
 def test_a_pipeline_that_is_stopped_again_and_again_loses_and_doubles_nothing(copy: Clone) -> None:
     """kill -9 of the search's driver, Ctrl-C in the search, Ctrl-C in the training; `dvc repro` after each."""
-    copy.edit({"search.seed": 1, "search.trials": TRIALS, "search.epochs": 60, "recipe.epochs": 60})
-    copy.edit({"search.space": {"optimizer.lr": {"low": 0.01, "high": 0.1}}, "search.reduction": 2})
-    (copy.results / "search/report.json").unlink()
-    old = {path.name for path in (copy.path / ".assay/studies").iterdir()}
-
-    said = stopped(copy, lambda: ended_now(copy, old) >= 1, kill)
+    copy.edit(LONGER)
+    former = json.loads((copy.results / "search/report.json").read_text())["study"]
+    said = stopped(copy, lambda: noted(copy, former, ENDED) >= 1, kill_search)
     assert "failed to reproduce 'search'" in said
-    before = ended_now(copy, old)
-    said = stopped(copy, lambda: ended_now(copy, old) > before + 1, press_ctrl_c)
+    before = noted(copy, former, REPORTED)
+    said = stopped(copy, lambda: noted(copy, former, REPORTED) > before, press_ctrl_c)
     assert GO_ON in said and "exited with 130" in said and "Traceback" not in said
-
-    said = stopped(copy, lambda: list((copy.path / ".assay/checkpoints").glob("train-*.pt")), press_ctrl_c)
+    said = stopped(copy, lambda: any((copy.path / ".assay/checkpoints").glob("train-*.pt")), press_ctrl_c)
     assert GO_ON in said and "exited with 130" in said and "Traceback" not in said
-
     said = copy.run("dvc", "repro").stdout
-    assert [line for line in said.splitlines() if "Stage" in line] == [
+    assert [line for line in said.splitlines() if "skipping" in line] == [
         f"Stage '{stage}' didn't change, skipping" for stage in STAGES[:3]
     ]
-    told = copy.statuses()
-    assert Counter(name for name, _status in told.elements()) == Counter(
-        ["search", "train", "evaluate", *(f"trial {number:03d}" for number in range(TRIALS))]
-    )
-    assert {told[name, "FINISHED"] for name in ("search", "train", "evaluate")} == {1}
-    assert (copy.results / "search/trials.csv").read_text().count("\n") == 1 + TRIALS
-    assert (copy.results / "train/curves.csv").read_text().count("\n") == 1 + 60
-    assert list((copy.path / ".assay/checkpoints").iterdir()) == []
-
-
-def ended_now(clone: Clone, old: set[str]) -> int:
-    journals = [path for path in (clone.path / ".assay/studies").glob("*.journal") if path.name not in old]
-    return journals[0].read_text(encoding="utf-8").count('"op_code":6') if journals else 0
+    told, trials = copy.statuses(), [f"trial {number:03d}" for number in range(LONGER["search.trials"])]
+    assert Counter(name for name, _status in told.elements()) == Counter([*STAGES[2:], *trials])
+    assert {told[stage, "FINISHED"] for stage in STAGES[2:]} == {1}
+    assert "RUNNING" not in {status for _name, status in told}
+    assert (copy.results / "search/trials.csv").read_text().count("\n") == 1 + len(trials)
+    assert (copy.results / "train/curves.csv").read_text().count("\n") == 1 + LONGER["recipe.epochs"]
+    assert not list((copy.path / ".assay/checkpoints").iterdir())
+    assert not list((copy.path / ".assay/spool").iterdir())
