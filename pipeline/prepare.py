@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from assay.check import checked
+from assay.check import checked, note_prepared
 from assay.data.prepare import plan
 from assay.params import flat
 from assay.terminal import Progress, say, stage
@@ -20,6 +20,7 @@ def main() -> None:
     ):
         with Progress("prepare", planned.num_samples) as progress:
             report = planned.write(OUT, progress.step)
+        note_prepared(params.data)
         run.tag("data_version", report.about.version)
         run.log({f"data/{name}": float(count) for name, count in report.about.counts.items()}, step=0)
         for name in ("report.json", "samples.html"):

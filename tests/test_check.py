@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from assay.buildable import REMEMBERED, combinations
-from assay.check import PREPARED, checked
+from assay.check import PREPARED, checked, note_prepared
 from assay.data.dataset import About, write_about
 from assay.errors import InputError
 from assay.modality import Spec
-from assay.params import Params
+from assay.params import Data, Params
 
 SHIPPED = Path(__file__).parents[1] / "params.yaml"
 
@@ -152,6 +152,15 @@ def test_what_the_prepared_data_is_decides_about_loss_and_metric(folder: Path) -
         "3: search.metric is 'accuracy', which does not fit regression; it must be 'auto', 'r2', "
         "'rmse', 'mae' or 'loss'.",
     ]
+
+
+def test_data_that_was_prepared_by_other_settings_decides_nothing(folder: Path) -> None:
+    prepared("classification", ("a", "b"))
+    note_prepared(Data(image_size=28))
+    Path("table.csv").write_text("image,label\n" + "".join(f"{number}.png,{number}.5\n" for number in range(40)))
+    own = "data: {source: table, path: table.csv, image_size: 28}\nsearch: {trials: 0, metric: r2}\n"
+    Path("params.yaml").write_text(own)
+    assert checked().search.metric == "r2"
 
 
 def test_class_weights_must_name_the_classes_that_there_are(folder: Path) -> None:

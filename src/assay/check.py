@@ -6,6 +6,7 @@ are those of the rooms; here they get their line. Each room names the setting fi
 
 import re
 from collections.abc import Callable, Iterator
+from hashlib import blake2b
 from pathlib import Path
 
 from assay.buildable import network_problems
@@ -17,6 +18,7 @@ from assay.settings.agreement import misfits
 from assay.settings.document import Problem, Where
 
 PREPARED = Path("results/prepare/data")
+PREPARED_BY = Path(".assay/prepared.txt")  # not beside the data: a path among the settings must not make it another
 NAMED = re.compile(r"((?:data|augment|recipe|search|evaluate|tracking)(?:\.\w+)+)[: ]")
 
 
@@ -29,7 +31,7 @@ def checked(path: str | Path = PARAMS_PATH, thorough: bool = False) -> Params:
         InputError: every problem, one sentence each.
     """
     params, document = load_document(path)
-    about = _prepared()
+    about = _prepared(params.data)
     problems = _raised(lambda: _tracking(params))
     if thorough or about is None:
         problems += _raised(lambda: _source(params.data))
@@ -39,12 +41,26 @@ def checked(path: str | Path = PARAMS_PATH, thorough: bool = False) -> Params:
     return params
 
 
-def _prepared() -> About | None:
-    """What is prepared already; nothing where it is damaged: that is for the stage to say that opens it."""
+def _prepared(data: Data) -> About | None:
+    """What is prepared by these settings; nothing where it is damaged: that is for the stage to say that opens it."""
     try:
-        return read_about(PREPARED)
+        return None if _is_of_other_settings(data) else read_about(PREPARED)
     except InputError:
         return None
+
+
+def note_prepared(data: Data) -> None:
+    """Note that what is prepared came of these settings; under others it says nothing about them."""
+    PREPARED_BY.parent.mkdir(parents=True, exist_ok=True)
+    PREPARED_BY.write_text(f"{_hash(data)}\n", encoding="utf-8")
+
+
+def _is_of_other_settings(data: Data) -> bool:
+    return PREPARED_BY.exists() and PREPARED_BY.read_text(encoding="utf-8").strip() != _hash(data)
+
+
+def _hash(data: Data) -> str:
+    return blake2b(data.model_dump_json(exclude={"workers"}).encode(), digest_size=16).hexdigest()
 
 
 def _source(data: Data) -> None:
