@@ -102,15 +102,17 @@ class TestWhatIsWritten:
         assert report.after == {name: 2 * count for name, count in report.before.items()}
         assert open_prepared(tmp_path / "data", tmp_path / "augment/data").train.targets.shape[0] == 12
 
-    def test_nothing_to_copy_leaves_an_empty_folder(self, tmp_path: Path) -> None:
+    def test_nothing_to_copy_leaves_the_data_as_it_is(self, tmp_path: Path) -> None:
         report = written(tmp_path, Augment(policy=POLICY))
-        assert report.added == 0 and list((tmp_path / "augment/data").iterdir()) == []
-        assert len(open_prepared(tmp_path / "data", tmp_path / "augment/data").train) == 6
+        assert report.added == 0 and [path.name for path in (tmp_path / "augment/data").iterdir()] == ["version.txt"]
+        opened = open_prepared(tmp_path / "data", tmp_path / "augment/data")
+        assert len(opened.train) == 6
+        assert opened.about == read_about(tmp_path / "data")
 
     def test_what_an_earlier_run_wrote_is_replaced(self, tmp_path: Path) -> None:
         written(tmp_path, Augment(copies=2, policy=POLICY))
         write_copies(tmp_path / "data", Augment(), Online(), tmp_path / "augment", ignore)
-        assert list((tmp_path / "augment/data").iterdir()) == []
+        assert [path.name for path in (tmp_path / "augment/data").iterdir()] == ["version.txt"]
 
     def test_without_a_policy_the_report_says_that_copies_equal_their_originals(self, tmp_path: Path) -> None:
         report = written(tmp_path, Augment(copies=1))

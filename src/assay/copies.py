@@ -75,8 +75,8 @@ def write_copies(
 ) -> Report:
     """Write the copies of the training samples of the data set `prepared`, a report and a sheet to look at.
 
-    `out/data/{samples,lengths,targets,origin}.npy` (an empty folder where nothing is copied), `out/report.json`,
-    `out/grid.png`: originals and their copies, or, where nothing is copied, what `online` makes of them in training.
+    `out/data/{samples,lengths,targets,origin}.npy` (none of them where nothing is copied) and `out/data/version.txt`,
+    `out/report.json`, `out/grid.png`: originals and their copies, or, where nothing is copied, what `online` makes of them in training.
     `on_progress` is told the number of copies written. Holds one copy at a time.
 
     Raises:
@@ -90,7 +90,7 @@ def write_copies(
     try:
         if originals.numbers.sum():
             _write_arrays(originals, augment.policy, part, on_progress)
-            (part / "version.txt").write_text(_version(originals.about, augment) + "\n", encoding="utf-8")
+        (part / "version.txt").write_text(_version(originals, augment) + "\n", encoding="utf-8")
         report = _report(originals, augment)
         save_report(report, augment, out / "report.json")
         save(_sheet(originals, augment, online), out / "grid.png")
@@ -139,9 +139,11 @@ def _digest(seed: int, key: bytes, number: int) -> bytes:
     return blake2b(f"{seed} {number} ".encode() + key, digest_size=8).digest()
 
 
-def _version(about: About, augment: Augment) -> str:
-    """A hash of what makes the copies what they are."""
-    said = json.dumps([about.version, augment.model_dump()], sort_keys=True)
+def _version(originals: _Originals, augment: Augment) -> str:
+    """A hash of what makes the copies what they are; the originals' own version where nothing is copied."""
+    if not originals.numbers.sum():
+        return originals.about.version
+    said = json.dumps([originals.about.version, augment.model_dump()], sort_keys=True)
     return blake2b(said.encode(), digest_size=16).hexdigest()
 
 

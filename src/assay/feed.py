@@ -17,7 +17,7 @@ from torch import Tensor
 from assay.data.dataset import Part, Split
 from assay.device import free_memory
 
-BLOCK_BYTES = 8 * 2**20  # a block of float32 samples: large enough to hide a call's cost, small enough for the cache
+BLOCK_BYTES = 2 * 2**20  # a block of float32 samples: large enough to hide a call's cost, small enough for the cache
 RESIDENT_SHARE = 0.5  # of what is free: the rest is for weights, activations and everybody else
 
 

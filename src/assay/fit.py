@@ -34,7 +34,7 @@ from assay.params import Recipe, flat
 from assay.scores import better, resolve_metric, scores_of
 
 EXPLODED = 1e3  # times the first batch's loss: no training comes back from there
-EVALUATION_BATCH = 128  # samples a forward pass without gradients: no more memory than a step of training takes
+EVALUATION_BATCH = 64  # samples a forward pass without gradients: no more memory than a step of training takes
 
 
 @dataclass(frozen=True)
