@@ -49,7 +49,7 @@ def test_a_block_is_bounded_whatever_the_data() -> None:
     split = Split(
         (Part(np.zeros((64, 3, 256, 256), np.uint8), np.zeros(64, np.int32), np.zeros(64, np.int64)),), np.empty(0)
     )
-    blocks = list(Feed(split, CPU, None).blocks(torch.arange(64), batch_size=4))
+    blocks = list(Feed(split, CPU, None).blocks(torch.arange(64), batch_size=2))
     assert max(block.x.nbytes for block in blocks) <= BLOCK_BYTES
 
 

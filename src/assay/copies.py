@@ -76,7 +76,8 @@ def write_copies(
     """Write the copies of the training samples of the data set `prepared`, a report and a sheet to look at.
 
     `out/data/{samples,lengths,targets,origin}.npy` (none of them where nothing is copied) and `out/data/version.txt`,
-    `out/report.json`, `out/grid.png`: originals and their copies, or, where nothing is copied, what `online` makes of them in training.
+    `out/report.json`, `out/grid.png`: originals and their copies, or, where nothing is copied, what `online` makes of
+    them in training.
     `on_progress` is told the number of copies written. Holds one copy at a time.
 
     Raises:
