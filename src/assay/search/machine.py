@@ -17,6 +17,7 @@ from typing import Any, Self
 
 from assay.errors import InputError
 from assay.params import Search
+from assay.terminal import say
 
 QUIET = {  # of a process that has not set them otherwise; each was seen to save lines or seconds
     "RAY_AIR_NEW_OUTPUT": "0",
@@ -85,8 +86,12 @@ class Machine:
             raise InputError(
                 f"search.resources asks for cpu {each.cpu:g} and gpu {each.gpu:g} a trial; this machine has {has}."
             )
+        if held.get("GPU") and not each.gpu:
+            say("search: there is a GPU, but search.resources.gpu is 0: trials train on the CPU; 0.5 puts two on it.")
         if asked == "auto":
             return max(1, most)
+        if self.local and int(asked) > most:
+            say(f"search: search.workers is {asked}; this machine holds {most} trials at once, so {most} run.")
         return min(int(asked), most) if self.local else int(asked)
 
     def holds(self, num_bytes: int) -> bool:
