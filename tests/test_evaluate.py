@@ -12,7 +12,8 @@ from PIL import Image
 import judged
 from assay.data.dataset import read_split
 from assay.errors import InputError
-from assay.evaluate import evaluate, logged, look, worst
+from assay.evaluate import evaluate, logged, look
+from assay.judged import worst
 from assay.model_files import Trained
 from assay.params import Evaluate
 

@@ -8,8 +8,7 @@ confusion.csv         actual, predicted: a row a test sample, for `dvc plots` (c
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,46 +18,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from assay.data.dataset import SPLITS, About, Split, read_about, read_split
+from assay.data.dataset import SPLITS, About, read_about, read_split
 from assay.device import deterministic, resolve_device
 from assay.errors import InputError
 from assay.intervals import DIGITS, Interval, wilson
+from assay.judged import Judged, labels_of
 from assay.outputs import outputs_of, probabilities
 from assay.params import Evaluate
-from assay.verdict import HEADLINES, Verdict, judge
+from assay.verdict import Verdict, judge
 
 if TYPE_CHECKING:
     from assay.model_files import Trained
 
 GAP_MOST = 10_000  # samples of train and of validation beside test: an interval of ±0.5 points at 95%
-LABELS_APART = ", "  # between the labels of one sample in predictions.parquet
-
-
-@dataclass(frozen=True)
-class Judged:
-    """The test split with what the model says of it, and the verdicts; what the pictures are drawn from."""
-
-    about: About
-    how: Evaluate
-    split: Split
-    names: tuple[str, ...]  # of the outputs
-    outputs: NDArray[np.float32]
-    said: NDArray[np.float32]  # probabilities, or values
-    verdicts: Mapping[str, Verdict]  # train, validation, test
-
-    @property
-    def targets(self) -> NDArray[Any]:
-        return self.split.targets
-
-    @property
-    def headline(self) -> str:
-        return HEADLINES[self.about.task]
-
-    @property
-    def gap(self) -> dict[str, Interval]:
-        """The headline figure of each split that has it."""
-        found = {name: verdict.figures.get(self.headline) for name, verdict in self.verdicts.items()}
-        return {name: figure for name, figure in found.items() if figure is not None}
 
 
 def evaluate(trained: "Trained", data: Path, how: Evaluate, out: Path) -> Verdict:
@@ -126,38 +98,6 @@ def logged(figures: Mapping[str, Interval]) -> Iterator[tuple[str, float]]:
             yield f"test/{name}.high", figure.high
 
 
-def worst(judged: Judged, count: int) -> NDArray[np.int64]:
-    """Rows of the worst mistakes, worst first: by loss among the wrong; in regression by error in units of spread."""
-    targets, said = judged.targets, judged.said.astype(np.float64)
-    if judged.about.task == "classification":
-        sure = said[np.arange(len(said)), targets]
-        badness = np.where(said.argmax(1) == targets, -1.0, 1 - sure)
-    elif judged.about.task == "multilabel":
-        off = np.abs(said - targets)
-        badness = np.where((off < 0.5).all(1), -1.0, off.max(1))
-    else:
-        true = targets.reshape(said.shape)
-        badness = (np.abs(said - true) / np.maximum(true.std(0), np.finfo(np.float64).tiny)).max(1)
-    order = np.argsort(-badness, kind="stable")
-    chosen: NDArray[np.int64] = order[badness[order] > 0][:count]
-    return chosen
-
-
-def in_words(judged: Judged, row: int) -> tuple[str, str]:
-    """What the model said of one test sample, and what was true."""
-    task, said, true = judged.about.task, judged.said[row], judged.targets[row]
-    if task == "classification":
-        best = int(said.argmax())
-        return f"{judged.names[best]} ({said[best]:.2f})", judged.names[int(true)]
-    if task == "multilabel":
-        return _labels(said > 0.5, judged.names) or "none", _labels(true > 0.5, judged.names) or "none"
-    return tuple(", ".join(f"{value:.4g}" for value in np.atleast_1d(values)) for values in (said, true))  # type: ignore[return-value]
-
-
-def _labels(on: NDArray[np.bool_], names: Sequence[str]) -> str:
-    return LABELS_APART.join(name for name, has in zip(names, on, strict=True) if has)
-
-
 def _refuse_strange(model: About, data: About) -> None:
     for what in ("task", "classes", "target_names", "spec"):
         there, here = getattr(model, what), getattr(data, what)
@@ -202,8 +142,8 @@ def _predictions(judged: Judged, index: pd.DataFrame) -> pa.Table:
         columns["true"] = [names[k] for k in targets]
         columns["said"] = [names[k] for k in said.argmax(1)]
     elif judged.about.task == "multilabel":
-        columns["true"] = [_labels(row > 0.5, names) for row in targets]
-        columns["said"] = [_labels(row > 0.5, names) for row in said]
+        columns["true"] = [labels_of(row > 0.5, names) for row in targets]
+        columns["said"] = [labels_of(row > 0.5, names) for row in said]
     else:
         columns |= {f"true/{name}": column for name, column in zip(names, targets.reshape(said.shape).T, strict=True)}
     prefix = "said" if judged.about.task == "regression" else "probability"

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from torch import nn
 
 from assay import modality
-from assay.evaluate import Judged, in_words, worst
 from assay.explain import where_it_looked
 from assay.intervals import Interval, wilson
+from assay.judged import Judged, in_words, worst
 from assay.verdict import BINS, calibration_bins
 
 if TYPE_CHECKING:

@@ -22,6 +22,7 @@ from assay import modality
 from assay.device import resolve_device
 from assay.errors import InputError, nearest
 from assay.intervals import DIGITS
+from assay.judged import labels_of
 from assay.modality import Sample, Spec, Unreadable
 from assay.outputs import batch_size, outputs_of, probabilities
 from assay.params import Data
@@ -33,7 +34,6 @@ Form = Literal["csv", "jsonl"]
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
 TABLES = (*DELIMITERS, ".parquet")
 ROWS = 256  # of a table read at once; bytes columns hold whole pictures
-LABELS_APART = ", "
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def in_a_word(trained: "Trained", values: NDArray[np.float32]) -> str | None:
         return None
     if trained.about.task == "classification":
         return names[int(values.argmax())]
-    return LABELS_APART.join(name for name, value in zip(names, values, strict=True) if value > 0.5)
+    return labels_of(values > 0.5, names)
 
 
 def decode(content: bytes | Path | Unreadable, spec: Spec, how: Data) -> Sample | Unreadable:

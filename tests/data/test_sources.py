@@ -10,7 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from assay.data.sources import Raw, Source, open_source
+from assay.data.raw import Raw, Source
+from assay.data.sources import open_source
 from assay.errors import InputError
 from assay.image.decode import decode
 from assay.params import Data

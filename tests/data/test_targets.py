@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from assay.data.sources import Labels, Raw
+from assay.data.raw import Labels, Raw
 from assay.data.targets import natural, resolve
 from assay.errors import InputError
 from assay.modality import Unreadable

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 
-from assay.data.sources import Raw
+from assay.data.raw import Raw
 from assay.data.splits import content_key
 from assay.data.workers import WorkerDied, Workers
 from assay.errors import InputError

@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from assay.data.sources import Labels, Raw, existing
+from assay.data.raw import Labels, Raw, existing
 from assay.data.targets import natural
 from assay.errors import InputError
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from assay.data.sources import Columns, Labels, Raw
+from assay.data.raw import Columns, Labels, Raw
 from assay.data.tables import labels_of, raw_of
 from assay.errors import InputError
 

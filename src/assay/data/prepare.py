@@ -18,9 +18,10 @@ from assay.data.dataset import SPLITS, About, write_about
 from assay.data.decoding import Decoded, decode_all
 from assay.data.leaks import find_leaks
 from assay.data.page import write_page
+from assay.data.raw import Source
 from assay.data.report import Findings, Report, class_counts, data_version, find_copies, name_leaks, summarize
 from assay.data.sizes import same_size
-from assay.data.sources import Source, open_source
+from assay.data.sources import open_source
 from assay.data.splits import check_splits, split_of
 from assay.data.targets import Targets, resolve
 from assay.data.writing import OpenSplits, Row

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from assay.data.sources import Columns, Labels, Raw, Source, existing
+from assay.data.raw import Columns, Labels, Raw, Source, existing
 from assay.errors import InputError
 
 BATCH = 64  # rows of a Parquet file held at once

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from assay.data.sources import Labels, Source
+from assay.data.raw import Labels, Source
 from assay.errors import InputError
 from assay.modality import Unreadable
 from assay.params import Data, Task

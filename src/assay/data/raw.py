@@ -1,0 +1,79 @@
+"""What a source gives and what all kinds of source share. Owns the types; walks no source."""
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from assay.errors import InputError, gather, nearest
+
+Labels = tuple[Any, ...]  # one value a target column, as the source holds it; None where it is missing
+
+
+@dataclass(frozen=True)
+class Raw:
+    """One sample as it lies in its source, not yet decoded."""
+
+    name: str  # relative to the source, the same on every machine
+    content: bytes | Path  # the bytes, or the file that holds them
+    labels: Labels
+    group: str | None = None
+
+    def read(self) -> bytes:
+        """The bytes of the sample.
+
+        Raises:
+            OSError: the file is gone or may not be read.
+        """
+        return self.content.read_bytes() if isinstance(self.content, Path) else self.content
+
+
+class Source(Protocol):
+    """An ordered collection of samples. One contract suite runs over all kinds (tests/data/test_sources.py)."""
+
+    target_names: tuple[str, ...]
+    is_labelled_by_class: bool  # the source itself says that targets are classes (folders, class labels)
+    notes: list[str]  # what was ignored, a sentence each
+
+    def labels(self) -> Iterator[Labels]:
+        """The targets of every sample, without its content."""
+
+    def __iter__(self) -> Iterator[Raw]: ...
+
+
+@dataclass(frozen=True)
+class Columns:
+    """What to read of a source that has columns."""
+
+    image: str
+    targets: tuple[str, ...]
+    group: str | None
+
+    def check(self, known: Collection[str], where: str) -> None:
+        """Raise for every column that is not there.
+
+        Raises:
+            InputError: a sentence a column, with the nearest one that is there.
+        """
+        asked = [("data.image", self.image), *(("data.target", name) for name in self.targets)]
+        asked += [] if self.group is None else [("data.group", self.group)]
+        gather(
+            [
+                InputError(f"{setting}: {where} has no column {name!r}; {nearest(name, known)}")
+                for setting, name in asked
+                if name not in known
+            ]
+        )
+
+
+def existing(path: Path) -> Path:
+    """`path`, where it is there.
+
+    Raises:
+        InputError: it is not, and what its folder holds instead.
+    """
+    if path.exists():
+        return path
+    beside = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
+    hint = nearest(path.name, beside) if beside else f"nor is the folder {path.parent}."
+    raise InputError(f"data.path: {path} does not exist; {hint}")
