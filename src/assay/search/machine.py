@@ -8,7 +8,9 @@ of Ray wait a minute for an answer before they do).
 
 import os
 import re
+import shlex
 import shutil
+import sys
 import tempfile
 import threading
 from pathlib import Path
@@ -127,7 +129,11 @@ class Machine:
         quiet = {"log_to_driver": False, "logging_level": "ERROR"}
         if not self.local:
             return {"address": self.address, **quiet}
-        return {"address": "local", "include_dashboard": False, "_temp_dir": str(self.folder), **quiet}
+        how = {"address": "local", "include_dashboard": False, "_temp_dir": str(self.folder), **quiet}
+        python = shlex.quote(sys.executable)
+        if python != sys.executable:  # Ray starts workers by a shell's line, in which it does not quote the interpreter
+            how["runtime_env"] = {"py_executable": python}
+        return how
 
     def __enter__(self) -> Self:
         return self
