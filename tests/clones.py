@@ -34,7 +34,8 @@ SMALL: dict[str, Any] = {  # as shipped, but for the time it takes
     "search.trials": 4,
     "search.epochs": 3,
     "search.workers": 2,
-    # The base recipe, and with this seed one trial that diverges, one like the base and one that learns nothing.
+    # The base recipe, and with this seed one trial that diverges, one like the base and one that learns nothing;
+    # with two workers it is the machine's to say who is stopped.
     "search.seed": 4,
     "search.space": {
         "activation": {"choices": ["relu", "tanh"]},
