@@ -9,10 +9,10 @@ import pandas as pd
 
 from assay.data.dataset import Dataset, Split, write_about
 from assay.fit import State, fit
+from assay.metric import resolve_metric
 from assay.model_files import Trained
 from assay.models import build_model
 from assay.params import Data, Recipe, with_values
-from assay.scores import resolve_metric
 from samples import digits, split_of
 
 NUM_TRAIN, NUM_VALIDATION, NUM_TEST = 256, 64, 120

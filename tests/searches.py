@@ -1,5 +1,5 @@
 """Small searches for tests: settings, a study that is driven by hand, and a whole search, also as a program to be
-killed: `python searches.py ROOT TRIALS EPOCHS`.
+killed: `python searches.py ROOT WORKERS`.
 """
 
 import sys
@@ -17,6 +17,7 @@ SPACE: dict[str, Any] = {
     "optimizer.lr": {"low": 1e-4, "high": 1e-1, "log": True},
     "dropout": {"low": 0.0, "high": 0.5},
 }
+TRIALS = 6  # of the program
 
 
 def params_of(
@@ -37,12 +38,9 @@ def drive(study: Study, most: int | None = None) -> None:
     while most != 0 and (asked := study.ask()) is not None:
         most = None if most is None else most - 1
         for epoch in range(1, 4):
-            study.report(asked.number, epoch, value_of(asked.recipe.optimizer.lr, epoch))
-            if epoch < 3 and study.should_stop(asked.number):
-                study.end(asked.number, "pruned", 0.5)
+            value = value_of(asked.recipe.optimizer.lr, epoch)
+            if study.report(asked.number, epoch, value, 0.5 * epoch, finished=epoch == 3):
                 break
-        else:
-            study.end(asked.number, "complete", 1.5)
 
 
 def value_of(lr: float, epoch: int) -> float:
@@ -60,10 +58,10 @@ def run(root: Path, params: Params, machine: "Machine | None" = None) -> Recipe:
 
 
 def main() -> None:
-    root, trials, epochs = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+    root, workers = Path(sys.argv[1]), int(sys.argv[2])
     from assay.search import begin
 
-    params = params_of(trials, recipe={"epochs": epochs, "backbone": "mlp"})
+    params = params_of(TRIALS, recipe={"epochs": 40, "backbone": "mlp"}, workers=workers)
     with begin(params) as machine:
         run(root, params, machine)
 

@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 from torch import nn
 
+import assay
 import judged
 from assay.data.dataset import read_split
 from assay.errors import InputError
@@ -75,6 +76,15 @@ def test_the_verb_says_what_it_wrote_and_how_near_it_is(data: Path, tmp_path: Pa
     said = export(tmp_path / "model", "torchscript", tmp_path / "out" / "m.pt", data)
     assert said.startswith(f"{tmp_path / 'out' / 'm.pt'} (checked on {SAMPLES} samples; largest difference ")
     assert (tmp_path / "out" / "m.pt").exists()
+
+
+def test_an_exported_file_names_no_place_of_the_machine_that_wrote_it(samples: np.ndarray, tmp_path: Path) -> None:
+    here = str(Path(torch.__file__).parent.parent)
+    for form, name in (("onnx", "m.onnx"), ("torchscript", "m.pt")):
+        export_checked(judged.trained("classification"), form, samples[:16], tmp_path / name)
+        written = (tmp_path / name).read_bytes()
+        for place in (here, str(tmp_path), str(Path(assay.__file__).parent)):
+            assert place.encode() not in written
 
 
 class Moody(nn.Module):

@@ -6,9 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torchmetrics import functional as peer
 
-from assay.errors import InputError
 from assay.params import METRICS_OF_TASK
-from assay.scores import better, resolve_metric, scores_of
+from assay.scores import scores_of
 
 
 @settings(max_examples=25)
@@ -53,13 +52,3 @@ def test_regression_scores_equal_torchmetrics(seed: int) -> None:
 def test_every_metric_of_a_task_is_computed_or_is_the_loss(task: str) -> None:
     targets = torch.tensor([0, 1]) if task == "classification" else torch.tensor([[0.0, 1.0], [1.0, 0.0]])
     assert set(METRICS_OF_TASK[task]) == {*scores_of(task, torch.randn(2, 2), targets), "loss"}
-
-
-def test_errors_are_better_small_and_shares_large() -> None:
-    assert [better(name) for name in ("loss", "rmse", "mae", "accuracy", "r2", "f1")] == ["min"] * 3 + ["max"] * 3
-
-
-def test_auto_is_the_tasks_own_metric_and_another_tasks_is_refused() -> None:
-    assert [resolve_metric("auto", task) for task in METRICS_OF_TASK] == ["accuracy", "f1", "r2"]
-    with pytest.raises(InputError, match=r"search\.metric is .accuracy., which does not fit regression; use r2"):
-        resolve_metric("accuracy", "regression")

@@ -27,11 +27,12 @@ from assay.descent import decay_weights, make_optimizer, rate_at, set_rate
 from assay.device import autocast, deterministic, resolve_device, resolve_precision
 from assay.errors import InputError
 from assay.feed import Batch, Feed
+from assay.metric import better, resolve_metric
 from assay.modality import Weights
 from assay.models import build_model
 from assay.objective import Penalty, class_weights, make_loss
 from assay.params import Recipe, flat
-from assay.scores import better, resolve_metric, scores_of
+from assay.scores import scores_of
 
 EXPLODED = 1e3  # times the first batch's loss: no training comes back from there
 EVALUATION_BATCH = 64  # samples a forward pass without gradients: no more memory than a step of training takes

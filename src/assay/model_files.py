@@ -26,7 +26,6 @@ from torch import Tensor
 from assay import settings
 from assay.data.dataset import About
 from assay.errors import InputError
-from assay.modality import Spec
 from assay.models import Model, build_model
 from assay.params import Data, Recipe
 from assay.tensors import Mismatch, copy_weights, packed, sha256, unpacked, write_whole
@@ -91,7 +90,7 @@ def load_model(folder: Path) -> Trained:
     recipe = settings.read_recipe(folder / RECIPE)
     tensors = read_tensors(folder, facts)
     try:
-        about, data = _about(facts), Data.model_validate_json(json.dumps(facts["data"]))
+        about, data = About.from_json(facts, facts["data_version"]), Data.model_validate_json(json.dumps(facts["data"]))
     except (KeyError, TypeError, ValueError) as error:
         raise _damaged(folder / FACTS, error) from error
     model = build_model(recipe, about.spec, about.num_outputs, None)
@@ -137,18 +136,6 @@ def read_tensors(folder: Path, facts: dict[str, Any]) -> dict[str, Tensor]:
     if sha256(data) != facts.get("sha256"):
         raise InputError(f"{path}: is damaged (its SHA-256 is not the one in {FACTS}); run `assay train` again.")
     return unpacked(data, path)
-
-
-def _about(facts: dict[str, Any]) -> About:
-    spec = facts["spec"]
-    return About(
-        spec=Spec(spec["modality"], tuple(spec["shape"]), spec["dtype"], tuple(spec["axes"])),
-        task=facts["task"],
-        target_names=tuple(facts["target_names"]),
-        classes=None if facts["classes"] is None else tuple(facts["classes"]),
-        counts=facts["counts"],
-        version=facts["data_version"],
-    )
 
 
 def _damaged(path: Path, error: Exception) -> InputError:

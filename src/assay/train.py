@@ -8,10 +8,10 @@ import pandas as pd
 
 from assay.errors import InputError
 from assay.fit import State, fit, run_key
+from assay.metric import resolve_metric
 from assay.model_files import save_model
 from assay.models import build_model
 from assay.params import Data, Recipe, flat
-from assay.scores import resolve_metric
 from assay.terminal import say
 from assay.tracking import ending
 

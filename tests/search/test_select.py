@@ -9,7 +9,17 @@ import pytest
 from assay.errors import InputError
 from assay.search import pictures
 from assay.search.select import chosen_recipe, winner, write_report, write_trials
+from assay.search.study import Study
 from searches import drive, opened, params_of
+
+
+def tell(study: Study, curve: tuple[float, ...]) -> None:
+    """Run the next trial, which reports `curve`."""
+    asked = study.ask()
+    assert asked is not None
+    for epoch, value in enumerate(curve, start=1):
+        if study.report(asked.number, epoch, value, 1.0, finished=epoch == len(curve)):
+            break
 
 
 def test_the_winner_is_the_best_complete_trial(tmp_path: Path) -> None:
@@ -21,22 +31,16 @@ def test_the_winner_is_the_best_complete_trial(tmp_path: Path) -> None:
 
 
 def test_a_stopped_trial_never_wins_and_the_base_wins_a_draw(tmp_path: Path) -> None:
-    with opened(tmp_path, 3) as study:
-        for value, state in ((0.5, "complete"), (0.9, "pruned"), (0.5, "complete")):
-            asked = study.ask()
-            assert asked is not None
-            study.report(asked.number, 1, value)
-            study.end(asked.number, state, 1.0)
+    with opened(tmp_path, 3, reduction=2) as study:
+        for curve in ((0.5, 0.5), (0.4, 0.9), (0.5, 0.5)):
+            tell(study, curve)
+        assert [each.state for each in study.tried()] == ["complete", "pruned", "complete"]
         assert winner(study).number == 0
 
 
 def test_the_best_epoch_of_a_trial_counts(tmp_path: Path) -> None:
     with opened(tmp_path, 1) as study:
-        asked = study.ask()
-        assert asked is not None
-        for epoch, value in enumerate((0.4, 0.8, 0.6), start=1):
-            study.report(asked.number, epoch, value)
-        study.end(asked.number, "complete", 1.0)
+        tell(study, (0.4, 0.8, 0.6))
         assert winner(study).value == 0.8
 
 
@@ -44,7 +48,7 @@ def test_without_a_complete_trial_the_reasons_are_said(tmp_path: Path) -> None:
     with opened(tmp_path, 3) as study:
         asked = study.ask()
         assert asked is not None
-        study.end(asked.number, "failed", 0.1, "it burnt")
+        study.fail(asked.number, 0.1, "it burnt")
         with pytest.raises(InputError, match=r"no trial came to its end \(it burnt\)"):
             winner(study)
 

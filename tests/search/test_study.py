@@ -1,21 +1,27 @@
 """The study is the truth: what is killed goes on, and the budget is exact."""
 
+import math
+import random
 import signal
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from assay.errors import InputError
 from assay.params import Recipe
-from assay.search.study import INTERRUPTED, study_name
-from searches import drive, opened, params_of
+from assay.search.study import INTERRUPTED, Study, study_name
+from searches import drive, opened, params_of, value_of
 
 
 def points(study_folder: Path, **search: int) -> list[tuple[int, str, dict[str, object], float | None]]:
     with opened(study_folder, **search) as study:
-        return [(each.number, each.state, each.drawn, each.value) for each in study.tried()]
+        return [(each.number, each.state, each.drawn, each.value, each.curve) for each in study.tried()]
 
 
 def test_the_first_trial_is_the_base_recipe(tmp_path: Path) -> None:
@@ -44,20 +50,93 @@ def test_a_search_that_goes_on_ends_as_one_that_was_not_interrupted(tmp_path: Pa
     assert points(tmp_path / "parts") == points(tmp_path / "whole")
 
 
+def race(study: Study, workers: int, chance: random.Random, most: int = 10**6) -> None:
+    """Run `most` reports of trials side by side, in an order of luck; each runs on until its stop is said."""
+    running: dict[int, Iterator[tuple[int, float]]] = {}
+    for _ in range(most):
+        while len(running) < workers and study.ready and (asked := study.ask()) is not None:
+            running[asked.number] = iter([(epoch, value_of(asked.recipe.optimizer.lr, epoch)) for epoch in range(1, 4)])
+        if not running:
+            return
+        number = chance.choice(sorted(running))
+        epoch, value = next(running[number])
+        settled = study.report(number, epoch, value, 0.5 * epoch, finished=epoch == 3)
+        if epoch == 3:
+            del running[number]
+        for each in settled:
+            running.pop(each.number, None)
+
+
+@given(st.integers(1, 4), st.integers(0, 2**32), st.integers(0, 30))
+@settings(max_examples=30, deadline=None)
+def test_a_search_ends_the_same_however_many_run_it_how_fast_and_where_it_is_killed(
+    workers: int, seed: int, killed_after: int
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        with opened(Path(folder) / "alone", 14) as study:
+            drive(study)
+        with opened(Path(folder) / "raced", 14) as study:
+            race(study, workers, random.Random(seed), killed_after)
+        with opened(Path(folder) / "raced", 14) as study:
+            study.settle()
+            race(study, workers, random.Random(seed + 1))
+            assert study.waiting == []
+            assert study.left == 0
+        assert points(Path(folder) / "raced", trials=14) == points(Path(folder) / "alone", trials=14)
+
+
+def test_what_ended_before_its_verdict_waits_for_it_over_a_kill(tmp_path: Path) -> None:
+    with opened(tmp_path) as study:
+        first, second = study.ask(), study.ask()
+        assert first is not None
+        assert second is not None
+        for epoch in range(1, 4):
+            assert study.report(second.number, epoch, 0.5, epoch, finished=epoch == 3) == []
+        assert study.left == 5
+    with opened(tmp_path) as study:
+        assert [each.number for each in study.waiting] == [1]
+        assert study.left == 5
+        again = study.ask()
+        assert again is not None
+        assert again.number == 0
+        [stopped] = study.report(0, 1, 0.9, 1.0)
+        assert (stopped.number, stopped.state, stopped.curve, stopped.value) == (1, "pruned", {1: 0.5}, 0.5)
+        assert stopped.seconds == 3
+        assert study.waiting == []
+
+
+def test_the_next_trial_waits_for_what_it_is_drawn_from(tmp_path: Path) -> None:
+    with opened(tmp_path, 12) as study:
+        asked = [study.ask() for _ in range(4)]
+        assert all(each is not None for each in asked)
+        assert not study.ready, "the fifth is the first that the model draws, and knows the first epoch of two"
+        study.report(0, 1, 0.5, 1.0)
+        assert not study.ready
+        study.report(1, 1, 0.7, 1.0)
+        assert study.ready
+
+
+def test_a_value_that_is_no_number_fails_its_trial(tmp_path: Path) -> None:
+    with opened(tmp_path) as study:
+        asked = study.ask()
+        assert asked is not None
+        [failed] = study.report(asked.number, 1, math.nan, 1.0)
+        assert (failed.state, failed.reason, failed.value) == ("failed", "its accuracy is nan", None)
+
+
 def test_a_running_trial_of_a_dead_driver_is_asked_anew_under_its_number(tmp_path: Path) -> None:
     with opened(tmp_path) as study:
         drive(study, 2)
         left = study.ask()
         assert left is not None
-        study.report(left.number, 1, 0.99)
+        study.report(left.number, 1, 0.99, 0.5)
     with opened(tmp_path) as study:
         again = study.ask()
         assert again is not None
         assert again.again
         assert (again.number, again.recipe, again.values) == (left.number, left.recipe, left.values)
         assert study.tried()[left.number].curve == {}, "what it reported before is not its own"
-        study.report(again.number, 1, 0.2)
-        study.end(again.number, "complete", 1.0)
+        study.report(again.number, 1, 0.2, 0.5, finished=True)
         drive(study)
         assert [each.number for each in study.tried()] == list(range(6))
         assert {each.state for each in study.tried()} <= {"complete", "pruned"}
@@ -82,7 +161,7 @@ from searches import drive, opened
 study = opened(Path({folder!r}))
 drive(study, 2)
 trial = study.ask()
-study.report(trial.number, 1, 0.5)
+study.report(trial.number, 1, 0.5, 0.5)
 os.kill(os.getpid(), signal.SIGKILL)
 """
 
@@ -170,7 +249,7 @@ def test_more_than_half_failed_stops_with_the_commonest_reason(tmp_path: Path) -
             asked = study.ask()
             assert asked is not None
             study.check_failures()
-            study.end(asked.number, "failed", 0.1, reason)
+            study.fail(asked.number, 0.1, reason)
         with pytest.raises(InputError, match=r"3 of 3 trials failed, most because b"):
             study.check_failures()
     with opened(tmp_path, 4) as study:
@@ -183,7 +262,7 @@ def test_one_failed_trial_costs_only_itself(tmp_path: Path) -> None:
         drive(study, 1)
         asked = study.ask()
         assert asked is not None
-        study.end(asked.number, "failed", 0.1, "it burnt")
+        study.fail(asked.number, 0.1, "it burnt")
         drive(study)
         study.check_failures()
         assert [each.reason for each in study.tried()] == [None, "it burnt", None, None, None, None]

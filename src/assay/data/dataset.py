@@ -11,9 +11,10 @@ augmented/version.txt                   of the originals and their copies togeth
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,6 +67,23 @@ class About:
     counts: dict[str, int]
     version: str  # a hash of every sample, target and split: equal data, equal version
 
+    @classmethod
+    def from_json(cls, said: Mapping[str, Any], version: str) -> Self:
+        """From what `asdict` made of it, as JSON gives that back.
+
+        Raises:
+            KeyError, TypeError: something is missing or of another kind.
+        """
+        spec, classes = said["spec"], said["classes"]
+        return cls(
+            spec=Spec(spec["modality"], tuple(spec["shape"]), spec["dtype"], tuple(spec["axes"])),
+            task=said["task"],
+            target_names=tuple(said["target_names"]),
+            classes=None if classes is None else tuple(classes),
+            counts=said["counts"],
+            version=version,
+        )
+
     @property
     def num_outputs(self) -> int:
         return len(self.classes) if self.classes is not None else len(self.target_names)
@@ -94,15 +112,7 @@ def read_about(folder: Path) -> About:
     path = folder / "dataset.json"
     try:
         said = json.loads(path.read_text(encoding="utf-8"))
-        spec = said.pop("spec")
-        return About(
-            spec=Spec(spec["modality"], tuple(spec["shape"]), spec["dtype"], tuple(spec["axes"])),
-            task=said["task"],
-            target_names=tuple(said["target_names"]),
-            classes=None if said["classes"] is None else tuple(said["classes"]),
-            counts=said["counts"],
-            version=said["version"],
-        )
+        return About.from_json(said, said["version"])
     except FileNotFoundError as error:
         raise InputError(f"{path}: there is no prepared data set; run `assay prepare` first.") from error
     except (json.JSONDecodeError, KeyError, TypeError) as error:

@@ -1,11 +1,13 @@
 """From a base recipe and a space to the recipe that wins. Owns the way of a search; its parts own the rest.
 
-space.py what may vary · study.py the truth · policy.py what next, when to stop · machine.py and tune.py Ray executes ·
-worker.py a trial · course.py a trial's way through study, MLflow and terminal · select.py the winner · pictures.py
+space.py what may vary · study.py the truth · trial.py its words · policy.py what next, when to stop · machine.py and
+tune.py Ray executes · worker.py a trial in its worker · course.py a trial's way through study, MLflow and terminal ·
+select.py the winner · pictures.py
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -73,7 +75,7 @@ def run_search(
 def _searched(
     params: "Params", data: "Dataset", root: Path, out: Path, tracker: "Tracker", machine: "Machine | None"
 ) -> "Recipe":
-    from assay.scores import better, resolve_metric
+    from assay.metric import better, resolve_metric
     from assay.search.machine import Machine
     from assay.search.study import Study
     from assay.tracking import ending
@@ -83,7 +85,7 @@ def _searched(
     with Study(folder, params.search, params.recipe, metric, better(metric), data.about.version) as study:
         parent = _parent(study, tracker, data.about.version)
         with ending(parent):
-            if study.left:
+            if study.left or study.waiting:
                 with machine or Machine(params.search) as running:
                     _run_trials(params, data, root, study, tracker, parent, running)
                     running.retire()
@@ -106,11 +108,13 @@ def _run_trials(
 
     search = params.search
     machine.wait()
-    workers = min(machine.workers(), study.left)
+    workers = max(1, min(machine.workers(), study.left))
+    study.sight = replace(study.sight, workers=max(study.sight.workers, workers))
     with Progress("search", search.trials) as progress:
         course = Course(study, tracker, parent, progress)
         try:
-            run_trials(course, machine, data, _weights_of(root), search.resources, workers)
+            if study.left:
+                run_trials(course, machine, data, _weights_of(root), search.resources, workers)
         finally:
             course.interrupt()
 

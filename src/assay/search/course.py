@@ -3,13 +3,14 @@ the person sees. Knows nothing of Ray.
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from assay.errors import InputError
 from assay.params import Recipe
-from assay.search.study import COMPLETE, FAILED, PRUNED, RUNNING, Asked, Study
+from assay.search.study import Study
+from assay.search.trial import COMPLETE, FAILED, PRUNED, RUNNING, Asked, Tried
 from assay.terminal import Progress
 from assay.tracking import Run, Tracker
 
@@ -30,10 +31,21 @@ class Course:
     def __init__(self, study: Study, tracker: Tracker, parent: Run, progress: Progress) -> None:
         self.study, self.tracker, self.parent, self.progress = study, tracker, parent, progress
         self.broken: InputError | None = None  # why the search cannot go on
-        self._live: dict[int, _Trial] = {}
+        self._live = {each.number: _Trial(each, self._run(each)) for each in study.waiting}
+        self._close(study.settle())
+
+    @property
+    def ready(self) -> bool:
+        """Whether `next` can answer now: what it hangs on has ended."""
+        return self.broken is not None or self.study.ready
+
+    @property
+    def over(self) -> bool:
+        """Whether no trial will be begun any more."""
+        return self.broken is not None or self.study.spent
 
     def next(self) -> Asked | None:
-        """The next trial to run; None where there is none."""
+        """The next trial to run, when it is `ready`; None where there is none."""
         asked = None if self.broken else self.study.ask()
         if asked is not None:
             self._live[asked.number] = _Trial(asked, self._run(asked))
@@ -48,20 +60,16 @@ class Course:
         if number not in self._live or self.broken:
             return False
         if told.get("failed"):
-            self._end(number, FAILED, told["seconds"], told["failed"])
+            self._close(self.study.fail(number, told["seconds"], told["failed"]))
             return False
-        self.study.report(number, told["epoch"], told["value"])
         self._live[number].run.log(told["metrics"], step=told["epoch"])
-        if told["finished"]:
-            self._end(number, COMPLETE, told["seconds"])
-        elif self.study.should_stop(number):
-            self._end(number, PRUNED, told["seconds"])
-        return number in self._live
+        self._close(self.study.report(number, told["epoch"], told["value"], told["seconds"], told["finished"]))
+        return number in self._live and not told["finished"]
 
     def lost(self, number: int, reason: str) -> None:
         """A trial whose worker died."""
         if number in self._live and not self.broken:
-            self._end(number, FAILED, time.monotonic() - self._live[number].began, reason)
+            self._close(self.study.fail(number, time.monotonic() - self._live[number].began, reason))
 
     def interrupt(self) -> None:
         """Leave the study as a kill would, for the next start to take over, and no run RUNNING."""
@@ -69,12 +77,12 @@ class Course:
             trial.run.end("KILLED", GO_ON)
         self._live.clear()
 
-    def _end(self, number: int, state: str, seconds: float, reason: str | None = None) -> None:
-        trial = self._live.pop(number)
-        self.study.end(number, state, seconds, reason)
-        if reason is not None:
-            trial.run.tag("reason", reason)
-        trial.run.end(STATUS[state], reason)
+    def _close(self, settled: Iterable[Tried]) -> None:
+        for each in settled:
+            trial = self._live.pop(each.number)
+            if each.reason is not None:
+                trial.run.tag("reason", each.reason)
+            trial.run.end(STATUS[each.state], each.reason)
         self._show()
         try:
             self.study.check_failures()

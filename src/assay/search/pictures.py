@@ -12,7 +12,8 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
-from assay.search.study import COMPLETE, FAILED, PRUNED, Study, Tried
+from assay.search.study import Study
+from assay.search.trial import COMPLETE, FAILED, PRUNED, Tried
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

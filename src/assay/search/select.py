@@ -9,7 +9,8 @@ from typing import Any
 from assay.errors import InputError
 from assay.params import Recipe, flat, with_values
 from assay.search.policy import BASE_NUMBER
-from assay.search.study import COMPLETE, FAILED, PRUNED, Study, Tried
+from assay.search.study import Study
+from assay.search.trial import COMPLETE, FAILED, PRUNED, Tried
 
 COLUMNS = ("number", "state", "value", "epochs", "seconds")
 

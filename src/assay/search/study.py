@@ -3,11 +3,13 @@ and who may write there; knows neither Ray nor MLflow.
 
 A trial has one number from its first ask to its end. Where its driver died it fails in the store as `INTERRUPTED`, and
 its parameters are asked anew under the same number; of all that bear a number the newest is meant. So the budget is
-exact.
+exact. A trial that has ended is `OVER` until those that began before it have come far enough to say how:
+see policy.py.
 """
 
 import fcntl
 import json
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,54 +21,28 @@ from typing import Any, Self
 import optuna
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from assay.errors import InputError
 from assay.params import Recipe, Search, flat
-from assay.search.policy import BASE_NUMBER, NUMBER, Halving, number_of, sampler
+from assay.search.policy import BASE_NUMBER, Drawing, Halving, Sight, is_random
 from assay.search.space import Space, space_of
+from assay.search.trial import COMPLETE, FAILED, RUNNING, STATES, Asked, Tried
 
-FORMAT = 1  # of what we keep in a study; another format is another study
+FORMAT = 2  # of what we keep in a study; another format is another study
 INTERRUPTED = "the search was interrupted"
-REASON, SECONDS = "reason", "seconds"  # user attributes
+NUMBER, REASON, SECONDS, OVER, STOPPED = "number", "reason", "seconds", "over", "stopped"  # user attributes
 HOPELESS = 8  # so many first trials, all failed: the rest would fail too
-COMPLETE, PRUNED, FAILED, RUNNING = "complete", "pruned", "failed", "running"
-STATES = {
-    TrialState.COMPLETE: COMPLETE,
-    TrialState.PRUNED: PRUNED,
-    TrialState.FAIL: FAILED,
-    TrialState.RUNNING: RUNNING,
-    TrialState.WAITING: RUNNING,
-}
 
 
-@dataclass(frozen=True)
-class Asked:
-    """A trial to be run now."""
+@dataclass
+class _Live:
+    """A trial whose end is not settled."""
 
-    number: int
-    recipe: Recipe
-    values: dict[str, Any]  # what the space set in the recipe: the parameters that count
-    again: bool  # it was begun before and its driver died
-
-
-@dataclass(frozen=True)
-class Tried:
-    """A trial as the study has it. `value` is its best epoch's, also of a stopped one; None where none was reported."""
-
-    number: int
-    state: str
-    drawn: dict[str, Any]  # a value of every parameter, also of those that do not count
-    curve: dict[int, float]  # epoch → value
-    value: float | None
-    seconds: float
-    reason: str | None
-
-    @property
-    def score(self) -> float:
-        """`value` of a trial that reported one."""
-        assert self.value is not None, f"trial {self.number} has reported a value"
-        return self.value
+    key: int  # Optuna's
+    seconds: float = 0.0
+    over: bool = False  # nothing more will come
+    noted: bool = False  # and the store knows it
 
 
 class Study:
@@ -78,55 +54,101 @@ class Study:
         self.trials, self.seed, self.metric = search.trials, search.seed, metric
         self.sign = 1 if direction == "max" else -1
         self.name = study_name(search, base, metric, version)
+        self.sight = Sight(search.min_epochs, search.reduction)
         self._lease = _Lease(folder / f"{self.name}.lock")
         try:
             self._study = _opened(search, self.name, folder / f"{self.name}.journal", direction)
-            self.resumed = bool(self._study.get_trials(deepcopy=False))
-            self._live: dict[int, optuna.Trial] = {}
+            self._store = self._study._storage
+            self._halving = Halving(search.min_epochs, search.reduction, self.sign)
+            self._drawing = Drawing(self.space.distributions, search.seed, self._study.direction, self._tried)
+            self._keys: dict[int, int] = {}  # number → Optuna's, of all that bear it the last
+            self._live: dict[int, _Live] = {}
+            self._again: dict[int, dict[str, Any]] = {}  # number → what was drawn, of trials to be asked anew
             self._take_over()
+            self.resumed = bool(self._keys)
         except BaseException:
             self._lease.release()
             raise
 
+    @property
+    def ready(self) -> bool:
+        """Whether `ask` can answer: what the next trial is drawn from is settled, or it needs nothing."""
+        number = self._next
+        if self.spent or number in self._again or is_random(number, self.trials):
+            return True
+        return all(self._halving.knows(live, self.sight.epochs(number - live)) for live in self._live)
+
+    @property
+    def spent(self) -> bool:
+        """Whether every trial of the budget was begun."""
+        return self._next >= self.trials
+
     def ask(self) -> Asked | None:
-        """The next trial; None where the budget is spent."""
-        waiting = [each for each in self._study.get_trials(deepcopy=False) if each.state == TrialState.WAITING]
-        number = number_of(waiting[0]) if waiting else len(self._newest())
-        assert number is not None, "what waits was put there with its number"
-        if number >= self.trials:
+        """The next trial, when it is `ready`; None where the budget is spent."""
+        if self.spent:
             return None
-        again = [known for known, _ in self._numbered()].count(number) > 1
-        given = self.space.of_base() if number == BASE_NUMBER else self.space.distributions
-        distributions = {name: each for name, each in self.space.distributions.items() if name in given}
-        self._study.sampler = sampler(self.space.distributions, self.seed, number, self.trials)
-        trial = self._live[number] = self._study.ask(distributions)
-        return Asked(number, self.recipe_of(number, trial.params), self.values_of(number, trial.params), again)
-
-    def report(self, number: int, epoch: int, value: float) -> None:
-        """The watched metric after `epoch` (from 1)."""
-        self._live[number].report(value, epoch)
-
-    def should_stop(self, number: int) -> bool:
-        """Whether the trial is to end after what it reported last."""
-        return self._live[number].should_prune()
-
-    def end(self, number: int, state: str, seconds: float, reason: str | None = None) -> None:
-        """Close a trial as COMPLETE (with its best value), PRUNED or FAILED (with its reason); `seconds` it trained."""
-        trial = self._live.pop(number)
-        trial.set_user_attr(SECONDS, round(seconds, 3))
-        if state == FAILED:
-            assert reason, "a failed trial has a reason"
-            self._fail(trial, reason)
-        elif state == PRUNED:
-            self._study.tell(trial, state=TrialState.PRUNED)
+        number = self._next
+        again = self._again.pop(number, None)
+        if again is not None:
+            drawn = again
+        elif number == BASE_NUMBER:
+            drawn = self.space.of_base()
         else:
-            curve = self._study._storage.get_trial(trial._trial_id).intermediate_values
-            self._study.tell(trial, self._best(curve))
+            drawn = self._drawing.draw(number, self.trials, self.sight)
+        asked = create_trial(
+            state=TrialState.RUNNING,
+            params=drawn,
+            distributions={name: self.space.distributions[name] for name in drawn},
+            user_attrs={NUMBER: number},
+        )
+        self._keys[number] = self._store.create_new_trial(self._study._study_id, asked)
+        self._live[number] = _Live(self._keys[number])
+        self._halving.begin(number)
+        return self._asked(number, drawn, again is not None)
+
+    def report(self, number: int, epoch: int, value: float, seconds: float, finished: bool = False) -> list[Tried]:
+        """The watched metric after `epoch` (from 1) and the seconds trained so far. What is settled by it, here and
+        elsewhere: a trial that is stopped, one that has come to its end."""
+        if not math.isfinite(value):
+            return self.fail(number, seconds, f"its {self.metric} is {value}")
+        trial = self._live[number]
+        trial.seconds, trial.over = seconds, finished
+        self._store.set_trial_intermediate_value(trial.key, epoch, value)
+        self._halving.report(number, epoch, value, finished)
+        return self.settle()
+
+    def fail(self, number: int, seconds: float, reason: str) -> list[Tried]:
+        """A trial that ended before its time. What is settled by it."""
+        trial = self._live[number]
+        trial.seconds, trial.over = seconds, True
+        self._store.set_trial_user_attr(trial.key, REASON, reason)
+        self._halving.end(number)
+        return self.settle()
+
+    def settle(self) -> list[Tried]:
+        """Close in the store what can be judged now, and say what that is."""
+        self._halving.judge()
+        settled = sorted(number for number in self._live if self._halving.settled(number))
+        for number in settled:
+            self._close(number)
+        for trial in self._live.values():
+            if trial.over and not trial.noted:
+                self._store.set_trial_user_attr(trial.key, SECONDS, round(trial.seconds, 3))
+                self._store.set_trial_user_attr(trial.key, OVER, True)
+                trial.noted = True
+        return [self._tried(number) for number in settled]
+
+    @property
+    def waiting(self) -> list[Asked]:
+        """Trials that have ended and are not settled: others that began before them are on their way."""
+        over = sorted(number for number, trial in self._live.items() if trial.over)
+        return [self._asked(number, self._trial(number).params, again=True) for number in over]
 
     @property
     def left(self) -> int:
-        """Trials of the budget that have not ended."""
-        return self.trials - sum(each.state != RUNNING for each in self.tried())
+        """Trials of the budget that are still to be run."""
+        unrun = len(self._again) + sum(not trial.over for number, trial in self._live.items())
+        return max(0, self.trials - sum(number < self.trials for number in self._keys)) + unrun
 
     @property
     def told(self) -> dict[str, Any]:
@@ -136,7 +158,8 @@ class Study:
 
     def tried(self) -> list[Tried]:
         """Every trial of the budget that was begun, by number."""
-        return [self._tried(number, trial) for number, trial in sorted(self._newest().items()) if number < self.trials]
+        known = {trial._trial_id: trial for trial in self._study.get_trials(deepcopy=False)}
+        return [self._told(number, known[key]) for number, key in self._keys.items() if number < self.trials]
 
     def best(self) -> Tried | None:
         """The complete trial with the best value; of equals the first."""
@@ -176,44 +199,68 @@ class Study:
     ) -> None:
         self.close()
 
+    @property
+    def _next(self) -> int:
+        return min(self._again, default=len(self._keys))
+
+    def _asked(self, number: int, drawn: dict[str, Any], again: bool) -> Asked:
+        return Asked(number, self.recipe_of(number, drawn), self.values_of(number, drawn), again)
+
+    def _close(self, number: int) -> None:
+        trial, kept, stopped = self._live.pop(number), self._trial(number), self._halving.stopped(number)
+        self._store.set_trial_user_attr(trial.key, SECONDS, round(trial.seconds, 3))
+        if stopped is not None:
+            self._store.set_trial_user_attr(trial.key, STOPPED, stopped)
+            self._store.set_trial_state_values(trial.key, TrialState.PRUNED)
+        elif REASON in kept.user_attrs:
+            self._store.set_trial_state_values(trial.key, TrialState.FAIL)
+        else:
+            self._store.set_trial_state_values(trial.key, TrialState.COMPLETE, [self._best(kept.intermediate_values)])
+
     def _take_over(self) -> None:
-        """Fail what another driver left running and ask it anew, and first of all the base recipe. Whoever is killed
-        within leaves what the next one completes."""
-        for trial in self._study.get_trials(deepcopy=False):
-            if trial.state == TrialState.RUNNING:
-                self._fail(optuna.Trial(self._study, trial._trial_id), INTERRUPTED)
-        newest = self._newest()
-        if BASE_NUMBER not in newest:
-            self._enqueue(BASE_NUMBER, self.space.of_base())
-        failed = [number for number, trial in newest.items() if trial.state == TrialState.FAIL]
+        """Go on where another driver stopped: what it left on its way fails and is asked anew, what had ended waits for
+        `settle`. Whoever is killed within leaves what the next one completes."""
+        last = {each.user_attrs[NUMBER]: each for each in self._study.get_trials(deepcopy=False)}
+        newest = dict(sorted(last.items()))
+        self._keys = {number: trial._trial_id for number, trial in newest.items()}
+        for trial in newest.values():
+            if trial.state == TrialState.RUNNING and OVER not in trial.user_attrs:
+                self._store.set_trial_user_attr(trial._trial_id, REASON, INTERRUPTED)
+                self._store.set_trial_state_values(trial._trial_id, TrialState.FAIL)
+        failed = {number: self._trial(number) for number in newest if self._tried(number).state == FAILED}
         broken = len(failed) * 2 > self.trials or 0 < len(failed) == len(newest)
-        for number in failed:  # a search that broke is begun again by the same command, once its cause is mended
-            trial = newest[number]
-            if number < self.trials and (broken or trial.user_attrs.get(REASON) == INTERRUPTED):
-                self._enqueue(number, trial.params)
+        for number in newest:
+            self._halving.begin(number)
+            trial = self._trial(number)
+            if number in failed and (broken or trial.user_attrs[REASON] == INTERRUPTED):
+                if number < self.trials:  # a search that broke begins again, once its cause is mended
+                    self._again[number] = dict(trial.params)
+                continue
+            self._remember(number, trial)
+        self._halving.judge()
 
-    def _enqueue(self, number: int, drawn: Mapping[str, Any]) -> None:
-        self._study.enqueue_trial(dict(drawn), user_attrs={NUMBER: number})
+    def _remember(self, number: int, trial: FrozenTrial) -> None:
+        """Tell the policy of a trial that has ended."""
+        curve = sorted(trial.intermediate_values.items())
+        failed = REASON in trial.user_attrs
+        for epoch, value in curve:
+            self._halving.report(number, epoch, value, complete=not failed and epoch == curve[-1][0])
+        if trial.state != TrialState.RUNNING:
+            self._halving.tell(number, trial.user_attrs.get(STOPPED))
+            return
+        self._live[number] = _Live(trial._trial_id, trial.user_attrs[SECONDS], over=True, noted=True)
+        if failed:
+            self._halving.end(number)
 
-    def _fail(self, trial: optuna.Trial, reason: str) -> None:
-        trial.set_user_attr(REASON, reason)
-        self._study.tell(trial, state=TrialState.FAIL)
+    def _trial(self, number: int) -> FrozenTrial:
+        return self._store.get_trial(self._keys[number])
 
-    def _numbered(self) -> list[tuple[int, FrozenTrial]]:
-        """Every trial with its number, in the order they were asked: counted from 1, the base recipe being 0."""
-        numbered, counted = [], BASE_NUMBER
-        for trial in self._study.get_trials(deepcopy=False):
-            number = number_of(trial)
-            if number is None:
-                number = counted = counted + 1
-            numbered.append((number, trial))
-        return numbered
+    def _tried(self, number: int) -> Tried:
+        return self._told(number, self._trial(number))
 
-    def _newest(self) -> dict[int, FrozenTrial]:
-        return dict(self._numbered())
-
-    def _tried(self, number: int, trial: FrozenTrial) -> Tried:
-        curve = dict(sorted(trial.intermediate_values.items()))
+    def _told(self, number: int, trial: FrozenTrial) -> Tried:
+        last = trial.user_attrs.get(STOPPED, math.inf)
+        curve = {epoch: value for epoch, value in sorted(trial.intermediate_values.items()) if epoch <= last}
         return Tried(
             number,
             STATES[trial.state],
@@ -221,7 +268,7 @@ class Study:
             curve,
             self._best(curve) if curve else None,
             float(trial.user_attrs.get(SECONDS, 0.0)),
-            trial.user_attrs.get(REASON),
+            trial.user_attrs.get(REASON) if trial.state == TrialState.FAIL else None,
         )
 
     def _best(self, curve: Mapping[int, float]) -> float:
@@ -275,7 +322,6 @@ def _opened(search: Search, name: str, journal: Path, direction: str) -> optuna.
             storage=_storage(address, journal),
             study_name=name,
             direction="maximize" if direction == "max" else "minimize",
-            pruner=Halving(search.min_epochs, search.reduction),
             load_if_exists=True,
         )
     except OSError:

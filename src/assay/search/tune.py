@@ -7,6 +7,7 @@ from typing import Any
 
 import ray
 from ray import tune
+from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
@@ -31,15 +32,15 @@ def run_trials(
     """
     mapped = machine.local and not machine.holds(data.train.nbytes + data.validation.nbytes)
     worker = tune.with_parameters(Worker, data=shared(data, mapped), metric=course.study.metric, resources=resources)
-    searcher = Ask(course, weights_of)
+    ask = Ask(course, weights_of, workers)
     tuner = tune.Tuner(
         tune.with_resources(worker, {"cpu": resources.cpu, "gpu": resources.gpu}),
         tune_config=tune.TuneConfig(
-            num_samples=course.study.left,
-            max_concurrent_trials=workers,
+            num_samples=course.study.left + 1,  # with the last, Tune would keep no more workers; the study says the end
+            max_concurrent_trials=2 * workers,  # those that run and those that keep their worker for the next one
             reuse_actors=True,
-            search_alg=searcher,
-            scheduler=Judge(course, searcher),
+            search_alg=ask,
+            scheduler=Judge(course, ask),
         ),
         run_config=tune.RunConfig(
             name="search",
@@ -54,24 +55,27 @@ def run_trials(
 
 
 class Ask(Searcher):
-    """What to try: Tune asks, the study answers."""
+    """What to try: Tune asks, the study answers, where a worker is free and the study can."""
 
-    def __init__(self, course: Course, weights_of: WeightsOf) -> None:
+    def __init__(self, course: Course, weights_of: WeightsOf, workers: int) -> None:
         super().__init__()
-        self.course, self.weights_of = course, weights_of
-        self.numbers: dict[str, int] = {}  # Tune's trial → the study's
+        self.course, self.weights_of, self.workers = course, weights_of, workers
+        self.running: dict[str, int] = {}  # Tune's trial → the study's number
+        self.offered = False  # a trial was handed out that is to take over a kept worker
         self._stored: dict[tuple[str, Any], ray.ObjectRef[Any]] = {}
 
-    def suggest(self, trial_id: str) -> dict[str, Any] | str:  # type: ignore[override]  # Tune takes FINISHED, a str
-        while (asked := self.course.next()) is not None:
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]  # FINISHED is a str
+        while len(self.running) < self.workers and not self.offered and self.course.ready:
+            if (asked := self.course.next()) is None:
+                return str(Searcher.FINISHED)
             try:
                 weights = self._weights(asked.recipe)
             except InputError as error:  # no such weights: this recipe fails, another may not need them
                 self.course.report(asked.number, {"failed": " ".join(error.sentences), "seconds": 0.0})
                 continue
-            self.numbers[trial_id] = asked.number
+            self.running[trial_id] = asked.number
             return {"recipe": asked.recipe.model_dump(), "weights": weights}
-        return str(Searcher.FINISHED)
+        return None  # Tune asks again
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Nothing: Judge has closed the trial with its last report, or with its worker's death."""
@@ -97,23 +101,51 @@ class Ask(Searcher):
 
 
 class Judge(FIFOScheduler):
-    """When to stop: every report goes to the study, which answers; no rungs are kept here."""
+    """When to stop: every report goes to the study, which answers; no rungs are kept here.
 
-    def __init__(self, course: Course, searcher: Ask) -> None:
+    A trial that has ended keeps its worker until the next one is there to take it over: Tune would end a worker that
+    nobody waits for, and another takes seconds to come up.
+    """
+
+    def __init__(self, course: Course, ask: Ask) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.course, self.searcher = course, searcher
+        self.course, self.ask = course, ask
+        self._keeping: list[Trial] = []
+        self._next: Trial | None = None
 
-    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+    def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
+        if self._keeping:
+            self._next, self.ask.offered = trial, True
+
+    def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
         told = {name: result.get(name) for name in ("epoch", "value", "finished", "failed", "seconds")}
         told["metrics"] = {
             name.removeprefix(f"{METRICS}/"): value for name, value in result.items() if name.startswith(f"{METRICS}/")
         }
-        goes_on = self.course.report(self.searcher.numbers[trial.trial_id], told)
-        return str(TrialScheduler.CONTINUE if goes_on else TrialScheduler.STOP)
+        if self.course.report(self.ask.running[trial.trial_id], told):
+            return str(TrialScheduler.CONTINUE)
+        del self.ask.running[trial.trial_id]
+        self._keeping.append(trial)
+        return str(TrialScheduler.NOOP)
 
-    def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
-        lines = str(trial.get_error() or "").strip().splitlines() or ["no reason was given"]
-        self.course.lost(self.searcher.numbers[trial.trial_id], f"its worker died: {lines[0]}")
+    def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
+        """The trial that takes over a kept worker: Tune looks here once a turn, before it looks for workers itself."""
+        taking, self._next, self.ask.offered = self._next, None, False
+        if taking is not None:
+            if self._keeping:
+                tune_controller.stop_trial(self._keeping.pop())
+        elif self.course.over:
+            while self._keeping:
+                tune_controller.stop_trial(self._keeping.pop())
+        return taking
+
+    def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
+        if trial in self._keeping:
+            self._keeping.remove(trial)
+        number = self.ask.running.pop(trial.trial_id, None)
+        if number is not None:
+            lines = str(trial.get_error() or "").strip().splitlines() or ["no reason was given"]
+            self.course.lost(number, f"its worker died: {lines[0]}")
 
     def __getstate__(self) -> dict[str, Any]:
         return {}
