@@ -33,7 +33,7 @@ SMALL: dict[str, Any] = {  # as shipped, but for the time it takes
     "recipe.epochs": 3,
     "search.trials": 4,
     "search.epochs": 3,
-    "search.workers": 1,  # with more, which trial is stopped follows from who reports first
+    "search.workers": 2,
     # The base recipe, and with this seed one trial that diverges, and two stopped: worse than it, or learning nothing.
     "search.seed": 4,
     "search.space": {

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import shutil
 import urllib.parse
 from collections import Counter
 from pathlib import Path
@@ -99,6 +100,16 @@ def test_a_second_repro_has_nothing_to_do_and_changes_nothing(ran: Any) -> None:
     ]
     assert ran.clone.git("status", "--porcelain") == status
     assert len(ran.clone.tracked()) == runs
+
+
+def test_one_worker_finds_anew_what_two_have_found(ran: Any, copy: Clone) -> None:
+    shutil.rmtree(copy.path / ".assay/studies")
+    copy.edit({"search.workers": 1})
+    copy.run("python", "pipeline/search.py")
+    found, before = copy.written("search"), ran.clone.written("search")
+    assert len(trials(copy)) == len(trials(ran.clone))
+    del found["trials.csv"], before["trials.csv"]  # the seconds
+    assert found == before
 
 
 def test_nothing_that_git_or_dvc_keeps_names_the_place_of_the_clone(ran: Any) -> None:
