@@ -10,6 +10,7 @@ import os
 import re
 import shlex
 import shutil
+import socket
 import sys
 import tempfile
 import threading
@@ -38,6 +39,10 @@ QUIET = {  # of a process that has not set them otherwise; each was seen to save
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
 }
 LOCAL = {"RAY_AUTH_MODE": "disabled"}  # loopback only; a cluster keeps its own
+TRIES = (
+    "RAY_gcs_server_port_wait_time_s"  # of half a minute each, to speak with a cluster; Ray's own are for ten minutes
+)
+ANSWER_S = 10  # to take a connection
 FOLDER = "assay-ray-"  # short: Ray's sockets lie below it, and a socket's path may have 107 bytes
 STORE_SHARE = 0.5  # of the object store that data may fill: the rest is for weights and results
 
@@ -107,14 +112,20 @@ class Machine:
         self._over.set()
 
     def stop(self) -> None:
-        """End what was begun here, and its files."""
+        """End what was begun here, and its files. A cluster that does not answer is not waited for."""
         self.retire()
-        self._thread.join()
+        if self.local or self._up.is_set():
+            self._thread.join()
+        else:
+            shutil.rmtree(self.folder, ignore_errors=True)
 
     def _live(self) -> None:
         try:
             import ray
 
+            if not self.local:
+                _reach(self.address)
+                os.environ.setdefault(TRIES, "1")
             ray.init(**self._how())
         except Exception as error:  # noqa: BLE001  # border to Ray; `wait` raises it in the thread that waits
             self._error = error
@@ -142,6 +153,13 @@ class Machine:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+
+def _reach(address: str) -> None:
+    """Raise OSError where nobody listens at `host:port`; Ray would ask for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if port.isdigit():
+        socket.create_connection((host.strip("[]"), int(port)), ANSWER_S).close()
 
 
 def _folder() -> Path:
