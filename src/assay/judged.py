@@ -67,7 +67,11 @@ def in_words(judged: Judged, row: int) -> tuple[str, str]:
         return f"{judged.names[best]} ({said[best]:.2f})", judged.names[int(true)]
     if task == "multilabel":
         return labels_of(said > 0.5, judged.names) or "none", labels_of(true > 0.5, judged.names) or "none"
-    return tuple(", ".join(f"{value:.4g}" for value in np.atleast_1d(values)) for values in (said, true))  # type: ignore[return-value]
+    return _numbers(said), _numbers(true)
+
+
+def _numbers(values: NDArray[Any]) -> str:
+    return ", ".join(f"{value:.4g}" for value in np.atleast_1d(values))
 
 
 def labels_of(on: NDArray[np.bool_], names: Sequence[str]) -> str:

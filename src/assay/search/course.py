@@ -3,7 +3,7 @@ the person sees. Knows nothing of Ray.
 """
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -77,7 +77,9 @@ class Course:
             trial.run.end("KILLED", GO_ON)
         self._live.clear()
 
-    def _close(self, settled: Iterable[Tried]) -> None:
+    def _close(self, settled: list[Tried]) -> None:
+        if not settled:
+            return
         for each in settled:
             trial = self._live.pop(each.number)
             if each.reason is not None:

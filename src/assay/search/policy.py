@@ -4,6 +4,7 @@ Each follows from what trials with smaller numbers reported, never from who repo
 with one worker and with two, on a busy machine and on an idle one, and where it was killed and went on.
 """
 
+import math
 from bisect import bisect_right, insort
 from collections.abc import Callable, Container
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from optuna.samplers import RandomSampler, TPESampler
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from assay.search.trial import COMPLETE, FAILED, PRUNED, RUNNING, Tried
+from assay.search.trial import FAILED, RUNNING, STATE_OF, Tried
 
 STARTUP = 10  # trials drawn at random before the model is asked: Optuna's own default, at most a third of the budget
 FEWEST_STARTUP = 4  # a density over fewer points says nothing
@@ -24,7 +25,6 @@ BASE_NUMBER = 0  # the trial of the base recipe
 SLOWEST = 2  # times longer than others a trial's epoch may take, and nobody waits for it
 LONGEST = 16  # first rungs' time: what began so long ago is waited for, however long it takes
 FAR = 10**9
-STATES = {COMPLETE: TrialState.COMPLETE, PRUNED: TrialState.PRUNED, FAILED: TrialState.FAIL}
 
 
 def is_random(number: int, trials: int) -> bool:
@@ -48,7 +48,7 @@ class Sight:
     def epochs(self, back: int) -> float:
         """The epochs that are known of the trial that began `back` numbers before; inf: its end."""
         rungs = (back - 1) // (SLOWEST * max(1, self.workers - 1))
-        return rungs * self.min_epochs if rungs < LONGEST else float("inf")
+        return rungs * self.min_epochs if rungs < LONGEST else math.inf
 
     def rung(self, epochs: float) -> int | None:
         """The last rung (see Halving) that is not beyond `epochs`."""
@@ -98,7 +98,7 @@ class Drawing:
         trial, epochs = self._tried(number), sight.epochs(back)
         last = max(trial.curve, default=0) + (trial.state == FAILED)  # it fails within the epoch after its last
         if trial.state != RUNNING and last <= epochs:
-            self._ended[number] = self._frozen(trial, trial.curve, STATES[trial.state])
+            self._ended[number] = self._frozen(trial, trial.curve, STATE_OF[trial.state])
             return self._ended[number]
         rung = sight.rung(epochs)
         if rung is None:
@@ -219,18 +219,14 @@ class Halving:
     def knows(self, number: int, epochs: float) -> bool:
         """Whether it is known what becomes of a trial within `epochs`."""
         course = self._courses[number]
-        if self.settled(number):
+        if course.told or course.stopped is not None:
             return True
         judged = [rung for rung in self._rungs if rung.epoch <= min(epochs, course.last - course.complete)]
         return (course.over or course.last >= epochs) and all(rung.front > number for rung in judged)
 
     def settled(self, number: int) -> bool:
         """Whether it is known how it ended."""
-        course = self._courses[number]
-        if course.told or course.stopped is not None:
-            return True
-        judged = [rung for rung in self._rungs if rung.epoch <= course.last - course.complete]
-        return course.over and all(rung.front > number for rung in judged)
+        return self.knows(number, math.inf)
 
     def _passes(self, level: int, rung: _Rung, stopped: list[int]) -> bool:
         """Whether it is known if the trial at the rung's front came so far; if it did, it is judged."""

@@ -147,7 +147,7 @@ class Study:
     @property
     def left(self) -> int:
         """Trials of the budget that are still to be run."""
-        unrun = len(self._again) + sum(not trial.over for number, trial in self._live.items())
+        unrun = len(self._again) + sum(not trial.over for trial in self._live.values())
         return max(0, self.trials - sum(number < self.trials for number in self._keys)) + unrun
 
     @property
@@ -159,7 +159,7 @@ class Study:
     def tried(self) -> list[Tried]:
         """Every trial of the budget that was begun, by number."""
         known = {trial._trial_id: trial for trial in self._study.get_trials(deepcopy=False)}
-        return [self._told(number, known[key]) for number, key in self._keys.items() if number < self.trials]
+        return [self._read(number, known[key]) for number, key in self._keys.items() if number < self.trials]
 
     def best(self) -> Tried | None:
         """The complete trial with the best value; of equals the first."""
@@ -227,11 +227,11 @@ class Study:
             if trial.state == TrialState.RUNNING and OVER not in trial.user_attrs:
                 self._store.set_trial_user_attr(trial._trial_id, REASON, INTERRUPTED)
                 self._store.set_trial_state_values(trial._trial_id, TrialState.FAIL)
-        failed = {number: self._trial(number) for number in newest if self._tried(number).state == FAILED}
+        known = {number: self._trial(number) for number in newest}
+        failed = [number for number, trial in known.items() if trial.state == TrialState.FAIL]
         broken = len(failed) * 2 > self.trials or 0 < len(failed) == len(newest)
-        for number in newest:
+        for number, trial in known.items():
             self._halving.begin(number)
-            trial = self._trial(number)
             if number in failed and (broken or trial.user_attrs[REASON] == INTERRUPTED):
                 if number < self.trials:  # a search that broke begins again, once its cause is mended
                     self._again[number] = dict(trial.params)
@@ -256,9 +256,9 @@ class Study:
         return self._store.get_trial(self._keys[number])
 
     def _tried(self, number: int) -> Tried:
-        return self._told(number, self._trial(number))
+        return self._read(number, self._trial(number))
 
-    def _told(self, number: int, trial: FrozenTrial) -> Tried:
+    def _read(self, number: int, trial: FrozenTrial) -> Tried:
         last = trial.user_attrs.get(STOPPED, math.inf)
         curve = {epoch: value for epoch, value in sorted(trial.intermediate_values.items()) if epoch <= last}
         return Tried(

@@ -14,6 +14,7 @@ STATES = {
     TrialState.FAIL: FAILED,
     TrialState.RUNNING: RUNNING,
 }
+STATE_OF = {word: state for state, word in STATES.items()}  # Optuna's
 
 
 @dataclass(frozen=True)

@@ -61,11 +61,11 @@ class Ask(Searcher):
         super().__init__()
         self.course, self.weights_of, self.workers = course, weights_of, workers
         self.running: dict[str, int] = {}  # Tune's trial → the study's number
-        self.offered = False  # a trial was handed out that is to take over a kept worker
+        self.offered: Trial | None = None  # handed out, and to take over a kept worker
         self._stored: dict[tuple[str, Any], ray.ObjectRef[Any]] = {}
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]  # FINISHED is a str
-        while len(self.running) < self.workers and not self.offered and self.course.ready:
+        while len(self.running) < self.workers and self.offered is None and self.course.ready:
             if (asked := self.course.next()) is None:
                 return str(Searcher.FINISHED)
             try:
@@ -111,11 +111,10 @@ class Judge(FIFOScheduler):
         super().__init__()  # type: ignore[no-untyped-call]
         self.course, self.ask = course, ask
         self._keeping: list[Trial] = []
-        self._next: Trial | None = None
 
     def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
         if self._keeping:
-            self._next, self.ask.offered = trial, True
+            self.ask.offered = trial
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
         told = {name: result.get(name) for name in ("epoch", "value", "finished", "failed", "seconds")}
@@ -130,7 +129,7 @@ class Judge(FIFOScheduler):
 
     def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
         """The trial that takes over a kept worker: Tune looks here once a turn, before it looks for workers itself."""
-        taking, self._next, self.ask.offered = self._next, None, False
+        taking, self.ask.offered = self.ask.offered, None
         if taking is not None:
             if self._keeping:
                 tune_controller.stop_trial(self._keeping.pop())
