@@ -1,5 +1,9 @@
 """Rules of descent and the rate of every step."""
 
+import copy
+import subprocess
+import sys
+
 import pytest
 import torch
 from hypothesis import given
@@ -41,6 +45,41 @@ class TestEveryOptimizer:
         decay_weights(optimizer, 0.5)
         torch.testing.assert_close(weight.detach(), torch.full((3,), 0.95))
         assert bias.tolist() == [1, 1, 1]
+
+    def test_steps_as_torch_does_and_continues_from_a_saved_state(self, name: str) -> None:
+        settings = Optimizer(name=name, lr=0.05)
+        ours, torchs = (torch.linspace(-1, 1, 6).requires_grad_() for _ in range(2))
+        optimizer = make_optimizer(settings, groups_of(ours, torch.zeros(1, requires_grad=True)))
+        peer = type(optimizer).__mro__[1](groups_of(torchs, torch.zeros(1, requires_grad=True)))
+        kept = copy.deepcopy(optimizer.state_dict())
+        peer.load_state_dict(kept)  # its rates and momenta
+        for number in range(4):
+            for weight, stepping in ((ours, optimizer), (torchs, peer)):
+                stepping.zero_grad()
+                (weight**2).sum().backward()
+                stepping.step()
+            if number == 1:
+                optimizer.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+        assert torch.equal(ours, torchs)
+
+
+def test_no_optimizer_of_torch_imports_what_torch_compiles_with() -> None:
+    """Each worker would pay for it with 2 s and 150 MB; timm, where lion lives, does import it."""
+    steps = f"""
+import sys, torch
+from assay.descent import make_optimizer
+from assay.params import Optimizer
+for name in {[name for name in NAMES if name != "lion"]}:
+    weight = torch.ones(2, requires_grad=True)
+    groups = [{{"params": [weight], "lr": 0.1, "lr_scale": 1.0, "decays": True}}]
+    optimizer = make_optimizer(Optimizer(name=name), groups)
+    weight.sum().backward()
+    optimizer.step()
+    optimizer.zero_grad()
+    optimizer.load_state_dict(optimizer.state_dict())
+sys.exit("torch._dynamo" in sys.modules)
+"""
+    subprocess.run([sys.executable, "-c", steps], check=True)
 
 
 def test_plain_gradient_descent_is_one_step_along_the_gradient() -> None:

@@ -3,6 +3,7 @@
 A schedule is a function of the step alone, so a resumed run needs nothing kept for it. Knows no loss and no data.
 """
 
+import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -16,6 +17,7 @@ Groups = Sequence[Mapping[str, Any]]
 
 # https://arxiv.org/abs/1708.07120 and torch's OneCycleLR: where the cycle starts and ends, as shares of its height.
 ONE_CYCLE_RISE, ONE_CYCLE_START, ONE_CYCLE_END = 0.3, 1 / 25, 1 / 250_000
+GUARDED = ("add_param_group", "step", "zero_grad", "state_dict", "load_state_dict")  # by torch, for torch.compile
 
 
 def make_optimizer(settings: Optimizer, groups: Groups) -> TorchOptimizer:
@@ -23,30 +25,35 @@ def make_optimizer(settings: Optimizer, groups: Groups) -> TorchOptimizer:
 
     Weight decay is not handed on: `decay_weights` does it alike for every optimizer.
     """
-    make = _makers(settings)[settings.name]
-    return make([dict(group) for group in groups])
+    kind, options = _kind(settings)
+    return _eager(kind)([dict(group) for group in groups], lr=settings.lr, **options)
 
 
-def _makers(settings: Optimizer) -> dict[str, Callable[[list[dict[str, Any]]], TorchOptimizer]]:
-    lr, momentum = settings.lr, settings.momentum
-    return {
-        "sgd": lambda groups: torch.optim.SGD(groups, lr=lr, fused=True),
-        "momentum": lambda groups: torch.optim.SGD(groups, lr=lr, momentum=momentum, fused=True),
-        "nesterov": lambda groups: torch.optim.SGD(groups, lr=lr, momentum=momentum, nesterov=momentum > 0, fused=True),
-        "rmsprop": lambda groups: torch.optim.RMSprop(groups, lr=lr, momentum=momentum),
-        "adagrad": lambda groups: torch.optim.Adagrad(groups, lr=lr),
-        "adam": lambda groups: torch.optim.Adam(groups, lr=lr, fused=True),
-        "adamw": lambda groups: torch.optim.AdamW(groups, lr=lr, weight_decay=0.0, fused=True),
-        "nadam": lambda groups: torch.optim.NAdam(groups, lr=lr),
-        "lion": lambda groups: _lion(groups, lr),
+def _kind(settings: Optimizer) -> tuple[type[TorchOptimizer], dict[str, Any]]:
+    if settings.name == "lion":
+        from timm.optim.lion import Lion  # timm takes seconds to import
+
+        return Lion, {"weight_decay": 0.0}
+    momentum = settings.momentum
+    kinds: dict[str, tuple[type[TorchOptimizer], dict[str, Any]]] = {
+        "sgd": (torch.optim.SGD, {"fused": True}),
+        "momentum": (torch.optim.SGD, {"momentum": momentum, "fused": True}),
+        "nesterov": (torch.optim.SGD, {"momentum": momentum, "nesterov": momentum > 0, "fused": True}),
+        "rmsprop": (torch.optim.RMSprop, {"momentum": momentum}),
+        "adagrad": (torch.optim.Adagrad, {}),
+        "adam": (torch.optim.Adam, {"fused": True}),
+        "adamw": (torch.optim.AdamW, {"weight_decay": 0.0, "fused": True}),
+        "nadam": (torch.optim.NAdam, {}),
     }
+    return kinds[settings.name]
 
 
-def _lion(groups: list[dict[str, Any]], lr: float) -> TorchOptimizer:
-    from timm.optim.lion import Lion  # timm takes seconds to import
-
-    optimizer: TorchOptimizer = Lion(groups, lr=lr, weight_decay=0.0)
-    return optimizer
+def _eager(kind: type[TorchOptimizer]) -> Callable[..., TorchOptimizer]:
+    """`kind` without what torch puts around its methods for `torch.compile`: it does nothing here, and to do it imports
+    torch._dynamo, which costs every worker 2 s of a core and 150 MB.
+    """
+    bare: dict[str, Any] = {name: inspect.unwrap(getattr(kind, name)) for name in GUARDED}
+    return type(kind.__name__, (kind,), bare | {"step": torch.no_grad()(bare["step"])})
 
 
 @torch.no_grad()

@@ -1,6 +1,7 @@
 """How Assay speaks at the terminal: progress, errors, the closing table. Owns exit codes; computes nothing."""
 
 import errno
+import gc
 import signal
 import sys
 import time
@@ -45,6 +46,7 @@ def stage(main: Callable[[], None]) -> None:
         _leave(2, sentence)
     finally:
         signal.signal(signal.SIGTERM, before)
+        gc.freeze()  # the interpreter's last collection would take seconds to look through what torch and MLflow made
 
 
 def _terminated(number: int, _frame: object) -> NoReturn:
