@@ -17,6 +17,8 @@ OptimizerName = Literal["sgd", "momentum", "nesterov", "rmsprop", "adagrad", "ad
 ScheduleName = Literal["constant", "step", "cosine", "one_cycle"]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 Task = Literal["classification", "multilabel", "regression"]
+SamplerName = Literal["auto", "tpe", "gp", "qmc", "random", "grid"]
+PrunerName = Literal["auto", "asha", "hyperband", "median", "none"]
 MetricName = Literal["auto", "loss", "accuracy", "balanced_accuracy", "f1", "r2", "rmse", "mae"]
 
 LOSSES_OF_TASK: Mapping[str, tuple[str, ...]] = {  # the first is what `auto` means
@@ -185,9 +187,14 @@ class Search(Section):
     )
     resources: Resources = Field(default_factory=Resources, description="what one trial holds")
     metric: MetricName = Field("auto", description="validation metric to be best in; auto: the task's own")
+    sampler: SamplerName = Field("auto", description="how the next recipe is chosen")
+    pruner: PrunerName = Field("auto", description="how trials are stopped early; auto: asha, successive halving")
     min_epochs: Annotated[int, Field(ge=1)] = Field(1, description="epochs before a trial may be stopped")
     reduction: Annotated[int, Field(ge=2, le=10)] = Field(3, description="of so many trials at a rung one goes on")
     seed: Annotated[int, Field(ge=0, lt=2**32)] = Field(0, description="seed of what is tried")
+    constraints: list[str] = Field(
+        default_factory=list, description="what every recipe must keep, as batch_size * input_size**2 <= 2_000_000"
+    )
     storage: str | None = Field(None, description="the study's store: null is a journal file in .assay/")
     space: dict[str, Vary] = Field(default_factory=dict, description="field of the recipe → how it may vary")
 

@@ -1,134 +1,35 @@
-"""What is drawn and who is stopped follow from what was reported, never from who reported first."""
+"""What is drawn follows from what was reported, never from who reported first."""
 
-import random
+import math
+from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.study import StudyDirection
 
-from assay.search.policy import Drawing, Halving, Sight
+from assay.params import Recipe, Search
+from assay.search.policy import Drawing, Sight
+from assay.search.space import Space, space_of
 from assay.search.trial import COMPLETE, FAILED, PRUNED, Tried
 
-SPACE = {"lr": FloatDistribution(1e-4, 1e-1, log=True), "activation": CategoricalDistribution(["relu", "tanh"])}
-curve_lists = st.lists(st.lists(st.floats(0, 1), min_size=1, max_size=10), min_size=1, max_size=9)
+SPACE = {"optimizer.lr": {"low": 1e-4, "high": 1e-1, "log": True}, "activation": {"choices": ["relu", "tanh"]}}
+LEARNING = ("gp", "tpe")
+ALL = (*LEARNING, "qmc", "random")
 
 
-def judged(
-    curves: list[list[float]], order: list[int] | None = None, sign: int = 1, min_epochs: int = 1, reduction: int = 3
-) -> list[int | None]:
-    """The epoch after which each is stopped; `order` says whose report comes next, without it one runs after another.
-
-    A trial that is stopped reports no more, as in a search; one that is not reports its whole curve.
-    """
-    halving, told = Halving(min_epochs, reduction, sign), [0] * len(curves)
-    for number in range(len(curves)):
-        halving.begin(number)
-    for number in [*(order or []), *(n for n, curve in enumerate(curves) for _ in curve)]:
-        if told[number] < len(curves[number]) and halving.stopped(number) is None:
-            told[number] += 1
-            value = curves[number][told[number] - 1]
-            halving.report(number, told[number], value, complete=told[number] == len(curves[number]))
-            halving.judge()
-    assert all(halving.settled(number) for number in range(len(curves)))
-    return [halving.stopped(number) for number in range(len(curves))]
+def space_for(search: Search) -> Space:
+    return space_of(search.space, Recipe(), search.constraints)
 
 
-@given(curve_lists, st.integers(0, 2**32), st.integers(2, 4))
-def test_who_reports_first_does_not_count(curves: list[list[float]], seed: int, reduction: int) -> None:
-    order = [number for number, curve in enumerate(curves) for _ in curve]
-    random.Random(seed).shuffle(order)
-    assert judged(curves, order, reduction=reduction) == judged(curves, reduction=reduction)
-
-
-@given(curve_lists)
-def test_the_best_at_every_rung_is_never_stopped(others: list[list[float]]) -> None:
-    assert judged([*others, [1.0] * 10])[-1] is None
-
-
-@given(curve_lists)
-def test_nobody_is_stopped_before_the_first_rung_or_between_rungs(curves: list[list[float]]) -> None:
-    assert set(judged(curves, min_epochs=2)) <= {None, 2, 6}
-
-
-@given(curve_lists)
-def test_smaller_is_better_is_the_mirror_of_larger(curves: list[list[float]]) -> None:
-    assert judged(curves) == judged([[-value for value in curve] for curve in curves], sign=-1)
-
-
-@given(curve_lists)
-def test_the_base_recipe_is_never_stopped_and_neither_is_what_has_come_to_its_end(curves: list[list[float]]) -> None:
-    stopped = judged([[0.0] * 10, *curves])
-    assert stopped[0] is None
-    assert all(epoch is None or epoch < len(curve) for epoch, curve in zip(stopped[1:], curves, strict=True))
-
-
-@pytest.mark.parametrize(("value", "epoch"), [(0.65, None), (0.45, 1)])
-def test_a_third_goes_on(value: float, epoch: int | None) -> None:
-    others = [[tenth / 10, 1.0] for tenth in range(8)]  # 0 … 0.7; with the ninth, three places
-    assert judged([*others, [value, 1.0]])[-1] == epoch
-
-
-def test_who_was_stopped_is_a_rival_where_it_was_and_not_beyond() -> None:
-    curves = [[0.1, 0.1, 0.9, 0.9], [0.05, 0.99, 0.99, 0.99], [0.5, 0.5, 0.95, 0.95]]
-    assert judged(curves) == [None, 1, None], "at the second rung the last one meets the first alone"
-
-
-def test_a_verdict_waits_for_those_before_and_the_trial_runs_on() -> None:
-    halving = Halving(1, 3, 1)
-    halving.begin(0)
-    halving.begin(1)
-    for epoch in (1, 2):
-        halving.report(1, epoch, 0.5)
-    assert halving.judge() == []
-    assert not halving.settled(1)
-    halving.report(0, 1, 0.9)
-    assert halving.judge() == [1]
-    assert halving.stopped(1) == 1
-
-
-def test_a_failed_trial_is_a_rival_where_it_came_and_holds_up_nobody() -> None:
-    halving = Halving(1, 3, 1)
-    for number in range(3):
-        halving.begin(number)
-    halving.report(0, 1, 0.9)
-    halving.end(0)
-    halving.end(1)
-    halving.report(2, 1, 0.5)
-    assert halving.judge() == [2]
-    assert all(halving.settled(number) for number in range(3))
-
-
-def test_one_that_begins_anew_has_reported_nothing() -> None:
-    halving = Halving(1, 3, 1)
-    halving.begin(0)
-    halving.begin(1)
-    halving.report(0, 1, 0.9)
-    halving.begin(0)
-    halving.report(1, 1, 0.5)
-    assert halving.judge() == []
-    halving.report(0, 1, 0.2)
-    assert halving.judge() == []
-    assert halving.stopped(1) is None
-
-
-def test_what_was_told_stays_as_it_was_told() -> None:
-    halving = Halving(1, 3, 1)
-    for number, epochs in ((0, 3), (1, 1), (2, 3)):
-        halving.begin(number)
-        for epoch in range(1, epochs + 1):
-            halving.report(number, epoch, 0.9 - number / 10)
-        halving.tell(number, 1 if number == 1 else None)
-    assert halving.judge() == []
-    assert [halving.stopped(number) for number in range(3)] == [None, 1, None]
+def drawing_of(past: "Past", sampler: str = "auto", seed: int = 7, trials: int = 60, **more: Any) -> Drawing:
+    search = Search.model_validate({"sampler": sampler, "seed": seed, "trials": trials, "space": SPACE} | more)
+    return Drawing(space_for(search), search, StudyDirection.MAXIMIZE, Sight(1, 3), past.tried)
 
 
 class Past:
     """Trials as a study would tell of them: `changed` says what is otherwise in one."""
 
     def __init__(self, changed: dict[int, dict[int, float]] | None = None) -> None:
-        self.drawn: list[dict[str, object]] = []
+        self.drawn: list[dict[str, Any]] = []
         self.changed = changed or {}
 
     def tried(self, number: int) -> Tried:
@@ -138,38 +39,90 @@ class Past:
         return Tried(number, state, dict(self.drawn[number]), curve, max(curve.values()), 1.0, None)
 
 
-def drawn(past: Past, count: int, seed: int = 7, trials: int = 60) -> list[dict[str, object]]:
-    drawing = Drawing(SPACE, seed, StudyDirection.MAXIMIZE, past.tried)
-    past.drawn.append({"lr": 0.01})  # the base recipe, which lacks a value
+def drawn(past: Past, count: int, **how: Any) -> list[dict[str, Any]]:
+    drawing = drawing_of(past, **how)
+    past.drawn.append({"optimizer.lr": 0.01})  # the base recipe, which lacks a value
     for number in range(1, count):
-        past.drawn.append(drawing.draw(number, trials, Sight(1, 3)))
+        past.drawn.append(drawing.draw(number))
     return past.drawn
 
 
-def test_a_draw_is_a_function_of_the_past_the_seed_and_the_number() -> None:
-    first = drawn(Past(), 30)
-    assert first == drawn(Past(), 30)
-    assert first[1:] != drawn(Past(), 30, seed=8)[1:]
-    assert len({str(values) for values in first}) == 30
+@pytest.mark.parametrize("sampler", ALL)
+def test_a_draw_is_a_function_of_the_past_the_seed_and_the_number(sampler: str) -> None:
+    first = drawn(Past(), 16, sampler=sampler)
+    assert first == drawn(Past(), 16, sampler=sampler)
+    assert first[1:] != drawn(Past(), 16, sampler=sampler, seed=8)[1:]
+    assert len({str(values) for values in first}) == 16
 
 
-@pytest.mark.parametrize("reached", [3, 10, 14])
-def test_a_search_that_goes_on_draws_what_it_would_have_drawn(reached: int) -> None:
-    past, whole = Past(), drawn(Past(), 20)
+@pytest.mark.parametrize(("sampler", "reached", "end"), [("auto", 3, 18), ("auto", 47, 50), ("tpe", 14, 18)])
+def test_a_search_that_goes_on_draws_what_it_would_have_drawn(sampler: str, reached: int, end: int) -> None:
+    past, whole = Past(), drawn(Past(), end, sampler=sampler)
     past.drawn = whole[:reached]
-    drawing = Drawing(SPACE, 7, StudyDirection.MAXIMIZE, past.tried)
-    for number in range(reached, 20):
-        past.drawn.append(drawing.draw(number, 60, Sight(1, 3)))
+    drawing = drawing_of(past, sampler)
+    for number in range(reached, end):
+        past.drawn.append(drawing.draw(number))
     assert past.drawn == whole
 
 
-def test_a_draw_knows_the_first_epochs_of_those_before_it_and_of_the_last_two_nothing() -> None:
+@pytest.mark.parametrize("sampler", LEARNING)
+def test_a_draw_knows_the_first_epochs_of_those_before_it_and_of_the_last_two_nothing(sampler: str) -> None:
     past = Past()
-    known, great = drawn(past, 21), dict.fromkeys(range(1, 10), 2.0)
-    assert drawn(Past({19: great, 18: great}), 21) == known
+    known, great = drawn(past, 21, sampler=sampler), dict.fromkeys(range(1, 10), 2.0)
+    assert drawn(Past({19: great, 18: great}), 21, sampler=sampler) == known
     early = {epoch: value for epoch, value in past.tried(10).curve.items() if epoch <= 3}
-    assert drawn(Past({10: great | early}), 21) == known, "four epochs of it are known: the second rung"
-    assert drawn(Past({10: great}), 21) != known
+    assert drawn(Past({10: great | early}), 21, sampler=sampler) == known, "four epochs are known: the second rung"
+    assert drawn(Past({10: great}), 21, sampler=sampler) != known
+
+
+def test_the_base_recipe_and_the_start_need_no_knowledge_and_the_rest_does() -> None:
+    drawing = drawing_of(Past(), trials=30)
+    assert [drawing.learns(number) for number in (0, 5, 6, 29)] == [False, False, True, True]
+    assert not drawing_of(Past(), "random").learns(40)
+
+
+def test_a_model_finds_what_is_good() -> None:
+    """Nearer to the best learning rate than chance comes, with half of the trials in the right activation."""
+
+    class Peak(Past):
+        def tried(self, number: int) -> Tried:
+            values = self.drawn[number]
+            value = -abs(math.log10(values["optimizer.lr"]) + 2) - (values.get("activation") == "tanh")
+            return Tried(number, COMPLETE, values, dict.fromkeys(range(1, 40), value), value, 1.0, None)
+
+    for sampler in LEARNING:
+        last = drawn(Peak(), 30, sampler=sampler, trials=30)[10:]
+        near = [
+            each for each in last if abs(math.log10(each["optimizer.lr"]) + 2) < 0.5 and each["activation"] == "relu"
+        ]
+        assert len(near) >= {"gp": 10, "tpe": 6}[sampler], f"{sampler}: chance gives three of twenty"
+
+
+def test_every_recipe_keeps_the_constraints() -> None:
+    lines = ["optimizer.lr * 100 <= 1", "activation == 'relu' or optimizer.lr < 1e-3"]
+    for sampler in ALL:
+        for values in drawn(Past(), 14, sampler=sampler, constraints=lines)[1:]:
+            assert values["optimizer.lr"] <= 0.01
+            assert values["activation"] == "relu" or values["optimizer.lr"] < 1e-3
+
+
+def test_constraints_that_nothing_keeps_are_a_sentence() -> None:
+    with pytest.raises(Exception, match=r"search\.constraints leave nothing to try"):
+        drawing_of(Past(), "random", constraints=["optimizer.lr > 1"]).draw(1)
+
+
+def test_a_grid_visits_every_point_once() -> None:
+    space = {"batch_size": {"choices": [16, 32, 64]}, "dropout": {"low": 0.0, "high": 0.4, "step": 0.2}}
+    drawing = drawing_of(Past(), "grid", space=space)
+    points = [drawing.draw(number) for number in range(1, 10)]
+    assert len({str(point) for point in points}) == 9
+    assert drawing.draw(10) == points[0]
+
+
+def test_a_space_without_a_choice_is_drawn_all_the_same() -> None:
+    for sampler in ("auto", "gp", "qmc", "random"):
+        past = Past()
+        assert drawn(past, 14, sampler=sampler, space={"pretrained": {"choices": [False]}})[-1] == {"pretrained": False}
 
 
 @pytest.mark.parametrize(("epochs", "rung"), [(1, None), (2, 2), (5, 2), (6, 6), (17, 6), (18, 18)])

@@ -79,6 +79,9 @@ SEARCHES = {
         "'balanced_accuracy', 'f1' or 'loss'."
     ],
     "epochs: 2\n  min_epochs: 3": ["3: search.min_epochs is 3; it must be at most the epochs of a trial, 2."],
+    "sampler: grid\n  space: {batch_size: {low: 8, high: 9}, dropout: {low: 0, high: 0.5}}": [
+        "3: search.space.dropout has endless values; for search.sampler 'grid' it must have a step or choices."
+    ],
     "resources: {gpu: 1.5}": ["2: search.resources.gpu is 1.5; above 1 it must be a whole number."],
 }
 

@@ -1,13 +1,12 @@
 """From a base recipe and a space to the recipe that wins. Owns the way of a search; its parts own the rest.
 
-space.py what may vary · study.py the truth · trial.py its words · policy.py what next, when to stop · machine.py and
-tune.py Ray executes · worker.py a trial in its worker · course.py a trial's way through study, MLflow and terminal ·
-select.py the winner · pictures.py
+space.py what may vary, cube.py the same as numbers · study.py the truth · trial.py its words · policy.py what next, by
+samplers.py and surrogate.py · halving.py when to stop · machine.py and tune.py Ray executes · worker.py a trial in its
+worker · course.py a trial's way through study, MLflow and terminal · select.py the winner · pictures.py
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -109,7 +108,7 @@ def _run_trials(
     search = params.search
     machine.wait()
     workers = max(1, min(machine.workers(), study.left))
-    study.sight = replace(study.sight, workers=max(study.sight.workers, workers))
+    study.runs_on(workers)
     with Progress("search", search.trials) as progress:
         course = Course(study, tracker, parent, progress)
         try:

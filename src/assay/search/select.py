@@ -8,7 +8,7 @@ from typing import Any
 
 from assay.errors import InputError
 from assay.params import Recipe, flat, with_values
-from assay.search.policy import BASE_NUMBER
+from assay.search.halving import BASE_NUMBER
 from assay.search.study import Study
 from assay.search.trial import COMPLETE, FAILED, PRUNED, Tried
 

@@ -5,13 +5,14 @@ The space is static: every parameter is drawn in every trial, so every model of 
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from assay.params import Recipe, Vary, flat, with_values
+from assay.settings.constraint import Constraint
 from assay.settings.space import recipe_field
 from assay.settings.wording import number_type
 
@@ -48,6 +49,7 @@ class Space:
 
     base: Recipe
     parameters: Mapping[str, Parameter]
+    constraints: tuple[Constraint, ...] = ()
 
     @property
     def distributions(self) -> dict[str, BaseDistribution]:
@@ -75,6 +77,13 @@ class Space:
         """The base recipe with what is drawn and counts."""
         return with_values(self.base, self.active(drawn))
 
+    def keeps(self, drawn: Drawn) -> bool:
+        """Whether the recipe of what is drawn keeps every constraint."""
+        if not self.constraints:
+            return True
+        values = flat(self.base) | self.active(drawn)
+        return all(each.holds(values) for each in self.constraints)
+
     def active_of_base(self) -> dict[str, Any]:
         """The base recipe's values of the parameters that count in it, also of one that lies outside its range."""
         values = flat(self.base)
@@ -95,9 +104,10 @@ class Space:
         return point
 
 
-def space_of(entries: Mapping[str, Vary], base: Recipe) -> Space:
+def space_of(entries: Mapping[str, Vary], base: Recipe, constraints: Sequence[str] = ()) -> Space:
     """The space of checked settings (settings/space.py says what they may be) around `base`."""
-    return Space(base, {name: _parameter(name, vary) for name, vary in entries.items()})
+    parameters = {name: _parameter(name, vary) for name, vary in entries.items()}
+    return Space(base, parameters, tuple(map(Constraint, constraints)))
 
 
 def _parameter(name: str, vary: Vary) -> Parameter:

@@ -12,7 +12,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
 from types import TracebackType
@@ -25,11 +25,12 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from assay.errors import InputError
 from assay.params import Recipe, Search, flat
-from assay.search.policy import BASE_NUMBER, Drawing, Halving, Sight, is_random
+from assay.search.halving import BASE_NUMBER, Halving
+from assay.search.policy import Drawing, Sight
 from assay.search.space import Space, space_of
 from assay.search.trial import COMPLETE, FAILED, RUNNING, STATES, Asked, Tried
 
-FORMAT = 2  # of what we keep in a study; another format is another study
+FORMAT = 3  # of what we keep in a study; another format is another study
 INTERRUPTED = "the search was interrupted"
 NUMBER, REASON, SECONDS, OVER, STOPPED = "number", "reason", "seconds", "over", "stopped"  # user attributes
 HOPELESS = 8  # so many first trials, all failed: the rest would fail too
@@ -50,17 +51,18 @@ class Study:
 
     def __init__(self, folder: Path, search: Search, recipe: Recipe, metric: str, direction: str, version: str) -> None:
         base = recipe if search.epochs is None else recipe.model_copy(update={"epochs": search.epochs})
-        self.space: Space = space_of(search.space, base)
+        self.space: Space = space_of(search.space, base, search.constraints)
         self.trials, self.seed, self.metric = search.trials, search.seed, metric
         self.sign = 1 if direction == "max" else -1
         self.name = study_name(search, base, metric, version)
-        self.sight = Sight(search.min_epochs, search.reduction)
         self._lease = _Lease(folder / f"{self.name}.lock")
         try:
             self._study = _opened(search, self.name, folder / f"{self.name}.journal", direction)
             self._store = self._study._storage
-            self._halving = Halving(search.min_epochs, search.reduction, self.sign)
-            self._drawing = Drawing(self.space.distributions, search.seed, self._study.direction, self._tried)
+            pruner = "asha" if search.pruner == "auto" else search.pruner
+            self._halving = Halving(search.min_epochs, search.reduction, self.sign, pruner, base.epochs)
+            sight = Sight(search.min_epochs, search.reduction)
+            self._drawing = Drawing(self.space, search, self._study.direction, sight, self._tried)
             self._keys: dict[int, int] = {}  # number → Optuna's, of all that bear it the last
             self._live: dict[int, _Live] = {}
             self._again: dict[int, dict[str, Any]] = {}  # number → what was drawn, of trials to be asked anew
@@ -73,10 +75,15 @@ class Study:
     @property
     def ready(self) -> bool:
         """Whether `ask` can answer: what the next trial is drawn from is settled, or it needs nothing."""
-        number = self._next
-        if self.spent or number in self._again or is_random(number, self.trials):
+        number, sight = self._next, self._drawing.sight
+        if self.spent or number in self._again or not self._drawing.learns(number):
             return True
-        return all(self._halving.knows(live, self.sight.epochs(number - live)) for live in self._live)
+        return all(self._halving.knows(live, sight.epochs(number - live)) for live in self._live)
+
+    def runs_on(self, workers: int) -> None:
+        """So many trials at once, at most; of several drivers the largest number counts."""
+        sight = self._drawing.sight
+        self._drawing.sight = replace(sight, workers=max(sight.workers, workers))
 
     @property
     def spent(self) -> bool:
@@ -94,7 +101,7 @@ class Study:
         elif number == BASE_NUMBER:
             drawn = self.space.of_base()
         else:
-            drawn = self._drawing.draw(number, self.trials, self.sight)
+            drawn = self._drawing.draw(number)
         asked = create_trial(
             state=TrialState.RUNNING,
             params=drawn,
@@ -278,7 +285,7 @@ class Study:
 def study_name(search: Search, base: Recipe, metric: str, version: str) -> str:
     """A hash of all that a search's outcome hangs on but its budget and its workers."""
     space = {name: vary.model_dump() for name, vary in search.space.items()}
-    policy = [search.seed, search.min_epochs, search.reduction]
+    policy = [search.seed, search.sampler, search.pruner, search.constraints, search.min_epochs, search.reduction]
     said = json.dumps([FORMAT, space, policy, flat(base), metric, version], default=str)
     return blake2b(said.encode(), digest_size=6).hexdigest()
 

@@ -3,10 +3,11 @@
 import math
 from collections.abc import Callable, Iterator, Mapping, Set
 
-from assay.params import LOSSES_OF_TASK, METRICS_OF_TASK, Params, Policy, flat
+from assay.params import LOSSES_OF_TASK, METRICS_OF_TASK, Params, Policy, Recipe, flat
+from assay.settings.constraint import constraint_problems
 from assay.settings.document import Problem, Where
-from assay.settings.space import space_problems
-from assay.settings.wording import briefly, either, shown
+from assay.settings.space import recipe_field, space_problems
+from assay.settings.wording import briefly, either, number_type, shown
 
 ANY_TASK = frozenset(LOSSES_OF_TASK)
 CLASSES_ONLY = ("label_smoothing", "class_weights", "augmentation.mixup", "augmentation.cutmix")
@@ -150,6 +151,18 @@ def _trials(params: Params) -> Iterator[Problem]:
         yield Problem(("search", "resources", "gpu"), says)
 
 
+def _grid(params: Params) -> Iterator[Problem]:
+    if params.search.sampler != "grid":
+        return
+    for name, vary in params.search.space.items():
+        whole = name in flat(Recipe()) and number_type(recipe_field(name)) is int and not vary.log
+        if vary.choices is None and vary.step is None and not whole:
+            says = (
+                f"search.sampler is 'grid', but search.space.{name} has endless values; it must have a step or choices."
+            )
+            yield Problem(("search", "space", name), says, (("search", "sampler"),))
+
+
 RULES: tuple[Callable[[Params], Iterator[Problem]], ...] = (
     _blanks,
     _splits,
@@ -158,4 +171,6 @@ RULES: tuple[Callable[[Params], Iterator[Problem]], ...] = (
     _copies,
     _length,
     _trials,
+    _grid,
+    constraint_problems,
 )

@@ -1,0 +1,136 @@
+"""A space as the unit cube: every parameter an axis, every point a recipe. Owns the way between what Optuna keeps of a
+trial and the numbers a model reckons with; draws nothing.
+
+A point is a row of axis positions in [0, 1]. An axis with levels (whole numbers, steps, choices) is cut into as many
+equal pieces.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+
+from assay.search.space import Drawn, Space
+
+Array = NDArray[np.float64]
+
+MIDDLE = 0.5  # where a parameter stands that has no value
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One parameter: its levels in order, or the ends of its range."""
+
+    levels: tuple[Any, ...]  # none: every value between the ends
+    ordered: bool
+    low: float = 0.0
+    high: float = 1.0
+    log: bool = False
+    whole: bool = False
+
+    @property
+    def width(self) -> int:
+        """Columns that a model sees: one, or one a choice where they have no order."""
+        return 1 if self.ordered else len(self.levels)
+
+    def value(self, position: float) -> Any:
+        if self.levels:
+            return self.levels[int(self.level(np.array(position)))]
+        if not self.log:
+            return float(min(self.low + position * (self.high - self.low), self.high))
+        value = min(max(self.low * (self.high / self.low) ** position, self.low), self.high)
+        return round(value) if self.whole else float(value)
+
+    def position(self, value: Any) -> float:
+        """The inverse of `value`, in the middle of a level."""
+        if self.levels:
+            return (self.levels.index(value) + 0.5) / len(self.levels)
+        if self.log:
+            return math.log(value / self.low) / math.log(self.high / self.low)
+        return float((value - self.low) / (self.high - self.low))
+
+    def level(self, positions: Array) -> NDArray[np.int64]:
+        return np.minimum((positions * len(self.levels)).astype(np.int64), len(self.levels) - 1)
+
+    def columns(self, positions: Array) -> Array:
+        """n positions as n × width: in [0, 1] where they are ordered; two choices without order are 1 apart."""
+        if not self.levels:
+            return np.asarray(positions[:, None])
+        level = self.level(positions)
+        if self.ordered:
+            return np.asarray((level / max(1, len(self.levels) - 1))[:, None])
+        return np.asarray(math.sqrt(0.5) * (level[:, None] == np.arange(len(self.levels))))
+
+
+class Cube:
+    """The parameters of a space that vary."""
+
+    def __init__(self, space: Space) -> None:
+        self.space = space
+        self.axes = {name: _axis(each) for name, each in space.distributions.items() if not each.single()}
+        self.fixed = {name: _only(each) for name, each in space.distributions.items() if each.single()}
+        self.widths = [axis.width for axis in self.axes.values()]
+        named = {other for each in space.parameters.values() for other in each.when}
+        self._deciding = [number for number, name in enumerate(self.axes) if name in named]
+        self._known: dict[tuple[int, ...], NDArray[np.bool_]] = {}
+
+    def drawn(self, point: Array) -> dict[str, Any]:
+        """A value of every parameter."""
+        values = {name: axis.value(float(at)) for (name, axis), at in zip(self.axes.items(), point, strict=True)}
+        return {name: values[name] if name in values else self.fixed[name] for name in self.space.parameters}
+
+    def point(self, drawn: Drawn) -> Array:
+        """The inverse of `drawn`; a parameter without a value stands in the middle."""
+        return np.array([a.position(drawn[n]) if n in drawn else MIDDLE for n, a in self.axes.items()])
+
+    def columns(self, points: Array) -> Array:
+        """n × axes as a model sees them, n × columns: what does not count in a point is the same in all such points."""
+        counts, seen = self._counts(points), []
+        for number, axis in enumerate(self.axes.values()):
+            neutral = MIDDLE if axis.ordered else 0.0
+            seen.append(np.where(counts[:, number, None], axis.columns(points[:, number]), neutral))
+        return np.concatenate(seen, axis=1)
+
+    def _counts(self, points: Array) -> NDArray[np.bool_]:
+        """Which parameters count in which points, n × axes. It hangs on the few that a condition names."""
+        if not self._deciding:
+            return np.ones(points.shape, dtype=bool)
+        decided = np.stack([self._axis(at).level(points[:, at]) for at in self._deciding], axis=1)
+        kinds, of = np.unique(decided, axis=0, return_inverse=True)
+        return np.stack([self._counting(tuple(kind)) for kind in kinds])[of.reshape(-1)]
+
+    def _counting(self, levels: tuple[int, ...]) -> NDArray[np.bool_]:
+        if levels not in self._known:
+            point = np.full(len(self.axes), MIDDLE)
+            for at, level in zip(self._deciding, levels, strict=True):
+                point[at] = (level + 0.5) / len(self._axis(at).levels)
+            active = self.space.active(self.drawn(point))
+            self._known[levels] = np.array([name in active for name in self.axes])
+        return self._known[levels]
+
+    def _axis(self, number: int) -> Axis:
+        return list(self.axes.values())[number]
+
+
+def _axis(distribution: BaseDistribution) -> Axis:
+    if isinstance(distribution, CategoricalDistribution):
+        choices = distribution.choices
+        if all(isinstance(each, (int, float)) and not isinstance(each, bool) for each in choices):
+            return Axis(tuple(sorted(choices)), ordered=True)
+        return Axis(tuple(choices), ordered=False)
+    assert isinstance(distribution, (FloatDistribution, IntDistribution))
+    low, high, step = distribution.low, distribution.high, distribution.step
+    if isinstance(distribution, IntDistribution) and distribution.log:
+        return Axis((), ordered=True, low=low, high=high, log=True, whole=True)
+    if step is None:
+        return Axis((), ordered=True, low=low, high=high, log=distribution.log)
+    count = round((high - low) / step) + 1
+    return Axis(tuple(low + number * step for number in range(count)), ordered=True)
+
+
+def _only(distribution: BaseDistribution) -> Any:
+    """The value of a parameter that has no other."""
+    return distribution.choices[0] if isinstance(distribution, CategoricalDistribution) else distribution.low  # type: ignore[attr-defined]

@@ -1,0 +1,142 @@
+"""When to stop a trial. Owns the verdict at every rung, which follows from what trials with smaller numbers reported,
+never from who reported first; knows no store.
+"""
+
+import math
+from bisect import bisect_right, insort
+from collections import defaultdict
+from dataclasses import dataclass, field
+from statistics import median
+
+BASE_NUMBER = 0  # the trial of the base recipe
+FEWEST_FOR_MEDIAN = 4  # rivals: the middle of fewer says nothing (Optuna's MedianPruner waits for 5 trials)
+
+
+@dataclass
+class _Course:
+    """A trial as halving sees it."""
+
+    best: dict[int, float] = field(default_factory=dict)  # epoch → best value up to there, larger is better
+    last: int = 0  # epoch reported
+    over: bool = False  # nothing more will come
+    complete: bool = False  # its last epoch was the last that was asked for
+    stopped: int | None = None  # after this epoch
+    told: bool = False  # how it ended is settled, whatever comes
+
+
+@dataclass
+class _Rung:
+    epoch: float
+    front: int = 0  # the first trial of which it is open whether it came so far
+    # bracket → values of those before it that came so far, in order of size
+    values: dict[int, list[float]] = field(default_factory=lambda: defaultdict(list))
+
+
+class Halving:
+    """Successive halving over trials that run beside each other (Li et al. 2020, arXiv:1810.05934), and its kin.
+
+    Rungs stand at `min_epochs` × `reduction`^k epochs. At each a trial is judged by its best value up to there, among
+    the trials with smaller numbers that came as far: it goes on while it is one of the best 1 / `reduction`, rounded
+    down but at least one. Where one of those is still on its way, the verdict waits and the trial runs on; what it
+    reports beyond the epoch after which it turns out to be stopped does not count. Trial 0, the base recipe, is never
+    stopped, and neither is one that has come to its end; one that fails is a rival at the rungs it reached.
+
+    `pruner`: `asha` as above; `hyperband` deals trials in turn to brackets, of which each begins to judge a rung later
+    than the one before, among its own (Li et al. 2018, arXiv:1603.06560); `median` judges at every epoch from
+    `min_epochs` on, against the middle of the others (Golovin et al. 2017, Google Vizier); `none` stops nobody.
+    """
+
+    def __init__(
+        self, min_epochs: int, reduction: int, sign: int, pruner: str = "asha", epochs: int | None = None
+    ) -> None:
+        """`sign`: 1 where larger is better, -1 where smaller is; `epochs`: the most a trial has, for `hyperband`."""
+        self.min_epochs, self.reduction, self._sign, self._pruner = min_epochs, reduction, sign, pruner
+        self._brackets = 1
+        if pruner == "hyperband" and epochs is not None:
+            self._brackets += max(0, int(math.log(max(1, epochs / min_epochs), reduction) + 1e-9))
+        self._courses: list[_Course] = []
+        self._rungs: list[_Rung] = []
+        self._farthest = 0
+
+    def begin(self, number: int) -> None:
+        """Trial `number` begins, or begins anew; numbers come without a gap."""
+        if number == len(self._courses):
+            self._courses.append(_Course())
+        else:
+            self._courses[number] = _Course()
+
+    def report(self, number: int, epoch: int, value: float, complete: bool = False) -> None:
+        """Its `value` after `epoch` (from 1), which may be its last."""
+        course = self._courses[number]
+        value *= self._sign
+        course.best[epoch] = max(value, course.best.get(course.last, value))
+        course.last = epoch
+        self._farthest = max(self._farthest, epoch)
+        course.complete = course.over = complete
+
+    def end(self, number: int) -> None:
+        """Nothing more will come of it."""
+        self._courses[number].over = True
+
+    def tell(self, number: int, stopped: int | None) -> None:
+        """How it ended is known from before."""
+        course = self._courses[number]
+        course.over, course.told, course.stopped = True, True, stopped
+
+    def judge(self) -> list[int]:
+        """Say all that can be said now: the numbers of trials that are stopped by it."""
+        stopped: list[int] = []
+        while (epoch := self._rung_at(len(self._rungs))) <= self._farthest:
+            self._rungs.append(_Rung(epoch))
+        for level, rung in enumerate(self._rungs):
+            while rung.front < len(self._courses) and self._passes(level, rung, stopped):
+                rung.front += 1
+        return stopped
+
+    def stopped(self, number: int) -> int | None:
+        """The epoch after which it is stopped."""
+        return self._courses[number].stopped
+
+    def knows(self, number: int, epochs: float) -> bool:
+        """Whether it is known what becomes of a trial within `epochs`."""
+        course = self._courses[number]
+        if course.told or course.stopped is not None:
+            return True
+        judged = [rung for rung in self._rungs if rung.epoch <= min(epochs, course.last - course.complete)]
+        return (course.over or course.last >= epochs) and all(rung.front > number for rung in judged)
+
+    def settled(self, number: int) -> bool:
+        """Whether it is known how it ended."""
+        return self.knows(number, math.inf)
+
+    def _rung_at(self, level: int) -> float:
+        if self._pruner == "none":
+            return math.inf
+        return self.min_epochs + level if self._pruner == "median" else self.min_epochs * self.reduction**level
+
+    def _passes(self, level: int, rung: _Rung, stopped: list[int]) -> bool:
+        """Whether it is known if the trial at the rung's front came so far; if it did, it is judged."""
+        number = rung.front
+        course = self._courses[number]
+        if course.stopped is not None and course.stopped < rung.epoch:
+            return True
+        if course.last < rung.epoch:
+            return course.over
+        if level and self._rungs[level - 1].front <= number:
+            return False
+        value = course.best[max(epoch for epoch in course.best if epoch <= rung.epoch)]
+        bracket = number % self._brackets
+        if level < bracket:
+            return True
+        free = number == BASE_NUMBER or course.told or (course.complete and course.last == rung.epoch)
+        if not free and self._is_behind(value, rung.values[bracket]):
+            course.stopped = int(rung.epoch)
+            stopped.append(number)
+        insort(rung.values[bracket], value)
+        return True
+
+    def _is_behind(self, value: float, rivals: list[float]) -> bool:
+        if self._pruner == "median":
+            return len(rivals) >= FEWEST_FOR_MEDIAN and value < median(rivals)
+        better = len(rivals) - bisect_right(rivals, value)
+        return better >= max(1, (len(rivals) + 1) // self.reduction)
