@@ -111,7 +111,7 @@ def _run_trials(
     workers = max(1, min(machine.workers(), study.left))
     study.sight = replace(study.sight, workers=max(study.sight.workers, workers))
     with Progress("search", search.trials) as progress:
-        course = Course(study, tracker, parent, progress)
+        course = Course(study, tracker, parent, progress, workers)
         try:
             if study.left:
                 run_trials(course, machine, data, _weights_of(root), search.resources, workers)
