@@ -63,7 +63,7 @@ class Study:
     """One search's trials, held by this process alone. Give it back with `close`, or use it in a `with`."""
 
     def __init__(self, folder: Path, search: Search, recipe: Recipe, metric: str, direction: str, version: str) -> None:
-        base = recipe if search.epochs is None else recipe.model_copy(update={"epochs": search.epochs})
+        base = searched_base(search, recipe)
         self.space: Space = space_of(search.space, base)
         self.trials, self.seed, self.metric = search.trials, search.seed, metric
         self.sign = 1 if direction == "max" else -1
@@ -289,6 +289,11 @@ class Study:
 
     def _tried(self, number: int) -> Tried:
         return as_tried(number, self._trial(number), self.sign)
+
+
+def searched_base(search: Search, recipe: Recipe) -> Recipe:
+    """The base recipe as it is searched: trained as long as a trial is."""
+    return recipe if search.epochs is None else recipe.model_copy(update={"epochs": search.epochs})
 
 
 def about(search: Search, base: Recipe, metric: str, version: str) -> dict[str, Any]:

@@ -41,7 +41,9 @@ class Scale:
             powers = range(math.floor(math.log10(self.low)), math.floor(math.log10(self.high)) + 1)
             steps = (1, 2, 5) if self.high / self.low <= 100 else (1,)
             round_ones = [each * 10.0**power for power in powers[:: max(1, len(powers) // num)] for each in steps]
-            return [each for each in round_ones if self.low * (1 - 1e-9) <= each <= self.high * (1 + 1e-9)]
+            within = [each for each in round_ones if self.low * (1 - 1e-9) <= each <= self.high * (1 + 1e-9)]
+            if len(within) > 1:
+                return within
         return round_values(self.low, self.high, num)
 
 
