@@ -10,10 +10,9 @@ from typing import Any
 
 from assay.errors import InputError
 from assay.params import Recipe
-from assay.search.policy import rungs_reached
 from assay.search.select import differences
 from assay.search.study import Study
-from assay.search.trial import COMPLETE, FAILED, PRUNED, Asked, Tried, short
+from assay.search.trial import COMPLETE, FAILED, PRUNED, Asked, Tried, rungs_reached, short
 from assay.terminal import Progress
 from assay.tracking import Run, Tracker
 
@@ -133,7 +132,7 @@ class Course:
         return f"workers  {running} of {self.workers} at work{trained}"
 
     def _rungs(self, tried: Sequence[Tried]) -> str:
-        reached = rungs_reached(tried, self.study.sight.min_epochs, self.study.sight.reduction)
+        reached = rungs_reached(tried, *self.study.rungs)
         return "rungs    " + ", ".join(f"{count} at epoch {epoch}" for epoch, count in reached) if reached else ""
 
     def _recipe(self, best: Tried) -> str:

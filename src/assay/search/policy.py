@@ -6,7 +6,7 @@ with one worker and with two, on a busy machine and on an idle one, and where it
 
 import math
 from bisect import bisect_right, insort
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -58,16 +58,6 @@ class Sight:
         while rung * self.reduction <= epochs:
             rung *= self.reduction
         return rung
-
-
-def rungs_reached(tried: Sequence[Tried], min_epochs: int, reduction: int) -> list[tuple[int, int]]:
-    """Each rung's epoch (see Halving) and how many trials came so far, up to the last that any reached."""
-    farthest = [max(each.curve, default=0) for each in tried]
-    rungs, epoch = [], min_epochs
-    while epoch <= max(farthest, default=0):
-        rungs.append((epoch, sum(last >= epoch for last in farthest)))
-        epoch *= reduction
-    return rungs
 
 
 class Drawing:

@@ -68,7 +68,8 @@ class Study:
         self.trials, self.seed, self.metric = search.trials, search.seed, metric
         self.sign = 1 if direction == "max" else -1
         self.name = study_name(search, base, metric, version)
-        self.sight = Sight(search.min_epochs, search.reduction)
+        self.rungs = (search.min_epochs, search.reduction)
+        self.sight = Sight(*self.rungs)
         self._lease = Lease(folder / f"{self.name}.lock")
         try:
             self._study = opened(search.storage, self.name, folder / f"{self.name}.journal", direction)
@@ -299,7 +300,7 @@ def searched_base(search: Search, recipe: Recipe) -> Recipe:
 def about(search: Search, base: Recipe, metric: str, version: str) -> dict[str, Any]:
     """What a study is of, as JSON: enough to read its trials without the params.yaml that it came from."""
     space = {name: vary.model_dump() for name, vary in search.space.items()}
-    policy = {"seed": search.seed, "min_epochs": search.min_epochs, "reduction": search.reduction}
+    policy = search.model_dump(exclude={"trials", "epochs", "workers", "resources", "metric", "storage", "space"})
     said = {"metric": metric, "data_version": version, "policy": policy, "recipe": flat(base), "space": space}
     whole: dict[str, Any] = json.loads(json.dumps(said, default=str))
     return whole

@@ -1,7 +1,7 @@
 """A trial in words: as it is asked for, as it is remembered. Owns the names of its states and of what is kept."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -87,6 +87,16 @@ def as_tried(number: int, kept: FrozenTrial, sign: int) -> Tried:
 def best_of(curve: Mapping[int, float], sign: int) -> float:
     """The value of the best epoch."""
     return sign * max(sign * value for value in curve.values())
+
+
+def rungs_reached(tried: Sequence[Tried], min_epochs: int, reduction: int) -> list[tuple[int, int]]:
+    """The epoch of each rung, `min_epochs` × `reduction`^k, and how many trials came so far, as far as any did."""
+    farthest = [max(each.curve, default=0) for each in tried]
+    rungs, epoch = [], min_epochs
+    while epoch <= max(farthest, default=0):
+        rungs.append((epoch, sum(last >= epoch for last in farthest)))
+        epoch *= reduction
+    return rungs
 
 
 def short(value: Any) -> str:

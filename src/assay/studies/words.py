@@ -2,8 +2,8 @@
 
 from assay.errors import InputError, gather
 from assay.params import flat
-from assay.search.policy import BASE_NUMBER, rungs_reached
-from assay.search.trial import COMPLETE, FAILED, PRUNED, RUNNING, Tried, short
+from assay.search.policy import BASE_NUMBER
+from assay.search.trial import COMPLETE, FAILED, PRUNED, RUNNING, Tried, rungs_reached, short
 from assay.studies.shelf import Kept, Shelf
 from assay.terminal import say, table
 
