@@ -9,7 +9,7 @@ import pytest
 from assay.search import page
 from assay.search.page.charts import Seen
 from assay.search.page.svg import Scale, round_values
-from assay.search.page.timeline import Clock, timeline
+from assay.search.page.timeline import Clock, round_times, timeline
 from assay.search.select import winner
 from assay.search.study import Study
 from assay.search.trial import Stay
@@ -194,6 +194,19 @@ def test_ticks_are_round(low: float, high: float, ticks: list[float]) -> None:
 )
 def test_ticks_of_magnitudes_are_round(low: float, high: float, ticks: list[float]) -> None:
     assert Scale(low, high, 0, 100, log=True).ticks() == pytest.approx(ticks)
+
+
+@pytest.mark.parametrize(
+    ("length", "ticks"),
+    [(5, [0, 1, 2, 3, 4, 5]), (396, [0, 60, 120, 180, 240, 300, 360]), (9000, [0, 1800, 3600, 5400, 7200, 9000])],
+)
+def test_ticks_of_time_are_those_of_a_clock(length: float, ticks: list[float]) -> None:
+    assert round_times(length, 5) == ticks
+
+
+@pytest.mark.parametrize("length", [1e-3, 0.7, 1e5, 1e7])
+def test_any_length_of_time_has_a_few_ticks(length: float) -> None:
+    assert 2 <= len(round_times(length, 5)) <= 12
 
 
 def test_what_lies_outside_a_scale_stands_at_its_edge() -> None:

@@ -12,6 +12,7 @@ from assay.terminal import duration
 ROW, LEFT = 26, 76  # pixels: a worker's height, and the room for its name
 IDLE = 0.1  # of the time worked: a longer pause in which nothing ran is cut out of the picture
 CUT = 0.02  # and stands there as this much
+STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200)  # seconds
 
 
 class Clock:
@@ -38,7 +39,7 @@ def timeline(seen: Seen) -> tuple[str, str]:
     clock, rows = Clock([stay for _, stay in ran]), _rows(ran)
     chart = Chart(HALF, 14 + ROW * len(rows) + 50)
     across, floor = Scale(0, max(clock.length, 1e-3), LEFT, HALF - 20), 14 + ROW * len(rows)
-    marks = [(tick, duration(tick)) for tick in round_values(0, across.high, 5)]
+    marks = [(tick, _mark(tick)) for tick in round_times(across.high, 5)]
     chart.across(across, floor, "time worked", marks)
     for row in rows.values():
         chart.text(LEFT - 8, 14 + row * ROW + 17, f"worker {row + 1}", "end", "tick")
@@ -48,6 +49,16 @@ def timeline(seen: Seen) -> tuple[str, str]:
         x = across(clock(since) + CUT / 2 * clock.length)
         chart.line([(x, 6), (x, floor)], "cut")
     return _said(chart, clock, ran, rows)
+
+
+def round_times(length: float, num: int) -> list[float]:
+    """About `num` times within `length` seconds, at steps of a clock; beyond a day and below a second, round numbers."""
+    steps = [step for step in STEPS if 0.6 * step <= length / num <= 1.8 * step]
+    return [float(at) for at in range(0, int(length) + 1, steps[0])] if steps else round_values(0, length, num)
+
+
+def _mark(time: float) -> str:
+    return f"{time:.2g} s" if 0 < time < 1 else duration(time).removesuffix(" 0 s").removesuffix(" 0 min")
 
 
 def _said(chart: Chart, clock: Clock, ran: Sequence[tuple[Tried, Stay]], rows: dict[str, int]) -> tuple[str, str]:
