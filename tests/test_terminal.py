@@ -73,7 +73,7 @@ stage(main)"""
 
 def test_without_a_terminal_the_last_state_is_one_plain_line(capsys: pytest.CaptureFixture[str]) -> None:
     with Progress("search", total=16) as progress:
-        progress.step(3, best="accuracy 0.9710", note="2 stopped early")
+        progress.step(3, best="accuracy 0.9710", note="2 stopped early", beneath=["trial 2 lr 0.1"])
         progress.step(16, best="accuracy 0.9800")
     assert capsys.readouterr().err == "search 16/16 · best accuracy 0.9800\n"
 
@@ -94,7 +94,8 @@ def test_without_a_terminal_a_long_run_is_heard_of_in_time(
 def test_at_a_terminal_a_moving_line_tells_what_runs_and_the_best_so_far() -> None:
     program = (
         "from assay.terminal import Progress\n"
-        "with Progress('search', 16) as p:\n p.step(3, best='accuracy 0.971 [x]', note='2 stopped')"
+        "with Progress('search', 16) as p:\n"
+        " p.step(3, best='accuracy 0.971 [x]', note='2 stopped', beneath=['trial 2 lr [0.1]'])"
     )
     reader, writer = pty.openpty()
     environment = os.environ | {"TERM": "xterm", "COLUMNS": "120"}
@@ -110,6 +111,7 @@ def test_at_a_terminal_a_moving_line_tells_what_runs_and_the_best_so_far() -> No
     assert b"search" in shown
     assert b"3/16" in shown
     assert "best accuracy 0.971 [x] · 2 stopped".encode() in shown
+    assert b"trial 2 lr [0.1]" in shown
 
 
 @pytest.mark.parametrize(("seconds", "said"), [(0.4, "0 s"), (59.4, "59 s"), (200, "3 min 20 s"), (7500, "2 h 5 min")])

@@ -5,7 +5,7 @@ import gc
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, NoReturn, Self
@@ -84,7 +84,7 @@ class Progress:
         self._began = self._said = time.monotonic()
         self._last = ""
         self._bar = _bar() if sys.stderr.isatty() else None
-        self._task = self._bar.add_task(what, total=total, rest="") if self._bar else None
+        self._task = self._bar.add_task(what, total=total, rest="", beneath=()) if self._bar else None
 
     def __enter__(self) -> Self:
         if self._bar:
@@ -99,12 +99,12 @@ class Progress:
         elif self._last:
             self._print()
 
-    def step(self, done: int, best: str | None = None, note: str = "") -> None:
-        """Say that `done` of `total` are finished."""
+    def step(self, done: int, best: str | None = None, note: str = "", beneath: Sequence[str] = ()) -> None:
+        """Say that `done` of `total` are finished; what stands `beneath` is for a terminal alone."""
         parts = [f"best {best}" if best else "", note]
         rest = " · ".join(part for part in parts if part)
         if self._bar and self._task is not None:
-            self._bar.update(self._task, completed=done, rest=rest)
+            self._bar.update(self._task, completed=done, rest=rest, beneath=tuple(beneath))
             return
         left = self._left(done)
         self._last = " · ".join(part for part in (f"{self.what} {done}/{self.total}", rest, left) if part)
@@ -149,9 +149,21 @@ def table(title: str, rows: Iterable[tuple[str, ...]], header: tuple[str, ...] |
 
 
 def _bar() -> "Bar":
-    from rich.console import Console
+    from rich.console import Console, RenderableType
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as RichProgress
+    from rich.table import Column
+    from rich.text import Text
 
-    columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn(), TimeRemainingColumn())
-    return RichProgress(*columns, TextColumn("{task.fields[rest]}", markup=False), console=Console(stderr=True))
+    class Moving(RichProgress):
+        def get_renderables(self) -> Iterator[RenderableType]:
+            yield self.make_tasks_table(self.tasks)
+            for task in self.tasks:
+                yield from (
+                    Text(line, no_wrap=True, overflow="ellipsis", style="dim") for line in task.fields["beneath"]
+                )
+
+    left = TimeRemainingColumn(compact=True, table_column=Column(no_wrap=True, min_width=5))
+    columns = (TextColumn("{task.description}"), BarColumn(bar_width=16), MofNCompleteColumn(), left)
+    rest = TextColumn("{task.fields[rest]}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis"))
+    return Moving(*columns, rest, console=Console(stderr=True))

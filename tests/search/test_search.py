@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -83,6 +84,9 @@ run(Path({str(tmp_path)!r}), params_of(5, space={space!r}, recipe={{"backbone": 
     assert {row["loss"] for row in table if row["state"] != "failed"} == {"auto"}
     assert report["trials"]["failed"] == len(failed) == len(report["failures"])
     assert read_recipe(tmp_path / "out/recipe.yaml").epochs == 3
+    page = (tmp_path / "out/report.html").read_text()
+    assert "Of this search no times are kept" not in page
+    assert len(re.findall('<rect class="stay ', page)) == len(table), "each trial stands in the row of its worker"
     told = {run.info.run_name.split(" ")[1] if " " in run.info.run_name else "search": run for run in runs(tmp_path)}
     assert len(told) == 6
     for row in table:

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from assay.errors import InputError
 from assay.params import Recipe
 from assay.search.study import INTERRUPTED, Study, study_name
+from assay.search.trial import Stay
 from searches import drive, opened, params_of, value_of
 
 
@@ -266,3 +267,48 @@ def test_one_failed_trial_costs_only_itself(tmp_path: Path) -> None:
         drive(study)
         study.check_failures()
         assert [each.reason for each in study.tried()] == [None, "it burnt", None, None, None, None]
+
+
+def test_a_study_says_what_it_is_of_and_one_of_an_older_assay_learns_to(tmp_path: Path) -> None:
+    with opened(tmp_path) as study:
+        drive(study, 2)
+        name = study.name
+    journal = tmp_path / f"{name}.journal"
+    lines = journal.read_text().splitlines(keepends=True)
+    told = [line for line in lines if '"about"' in line]
+    assert len(told) == 1
+    assert '"metric":"accuracy"' in told[0]
+    assert '"data_version":"v"' in told[0]
+    journal.write_text("".join(line for line in lines if line not in told))
+    with opened(tmp_path) as study:
+        assert study.resumed, "its name and its trials are the same"
+        drive(study)
+    assert journal.read_text().count('"about"') == 1
+
+
+def test_where_and_when_a_trial_ran_is_kept_and_decides_nothing(tmp_path: Path) -> None:
+    with opened(tmp_path / "told") as study:
+        while (asked := study.ask()) is not None:
+            for epoch in range(1, 4):
+                study.seen(asked.number, "machine/7", 100.0, 100.0 + epoch)
+                value = value_of(asked.recipe.optimizer.lr, epoch)
+                if study.report(asked.number, epoch, value, 0.5 * epoch, finished=epoch == 3):
+                    break
+        stays = [each.stay for each in study.tried()]
+        assert stays == [Stay("machine/7", 100.0, 100.0 + len(each.curve)) for each in study.tried()]
+    with opened(tmp_path / "untold") as study:
+        drive(study)
+        assert {each.stay for each in study.tried()} == {None}
+    assert points(tmp_path / "told") == points(tmp_path / "untold")
+
+
+def test_a_trial_that_awaits_its_verdict_over_a_kill_keeps_where_it_ran(tmp_path: Path) -> None:
+    with opened(tmp_path) as study:
+        first, second = study.ask(), study.ask()
+        assert first is not None
+        assert second is not None
+        study.seen(second.number, "machine/2", 10.0, 20.0)
+        study.report(second.number, 1, 0.5, 10.0, finished=True)
+    with opened(tmp_path) as study:
+        drive(study)
+        assert study.tried()[second.number].stay == Stay("machine/2", 10.0, 20.0)

@@ -2,7 +2,8 @@
 
 space.py what may vary, cube.py the same as numbers · study.py the truth · trial.py its words · policy.py what next, by
 samplers.py and surrogate.py · halving.py when to stop · machine.py and tune.py Ray executes · worker.py a trial in its
-worker · course.py a trial's way through study, MLflow and terminal · select.py the winner · pictures.py
+worker · course.py a trial's way through study, MLflow and terminal · select.py the winner · pictures.py and page/ what
+it looks like
 """
 
 from collections.abc import Iterator
@@ -45,7 +46,8 @@ def begin(params: "Params") -> "Iterator[Machine | None]":
 def run_search(
     params: "Params", data: "Dataset", root: Path, out: Path, tracker: "Tracker", machine: "Machine | None" = None
 ) -> "Recipe":
-    """Search, or go on with a search that was stopped, and write `out`: recipe.yaml, trials.csv, report.json, pictures.
+    """Search, or go on with a search that was stopped, and write `out`: recipe.yaml, trials.csv, report.json, pictures
+    and a page.
 
     Args:
         params: checked settings.
@@ -110,7 +112,7 @@ def _run_trials(
     workers = max(1, min(machine.workers(), study.left))
     study.runs_on(workers)
     with Progress("search", search.trials) as progress:
-        course = Course(study, tracker, parent, progress)
+        course = Course(study, tracker, parent, progress, workers)
         try:
             if study.left:
                 run_trials(course, machine, data, _weights_of(root), search.resources, workers)
@@ -135,7 +137,7 @@ def _parent(study: "Study", tracker: "Tracker", version: str) -> "Run":
 
 
 def _write(study: "Study", base: "Recipe", out: Path, parent: "Run") -> "Recipe":
-    from assay.search import pictures
+    from assay.search import page, pictures
     from assay.search.select import chosen_recipe, winner, write_report, write_trials
 
     won = winner(study)
@@ -143,6 +145,7 @@ def _write(study: "Study", base: "Recipe", out: Path, parent: "Run") -> "Recipe"
     write_report(study, won, out / "report.json")
     for picture in pictures.draw(study, won, out):
         parent.picture(picture)
+    parent.picture(page.write_page(study, won, out))
     parent.file(out / "trials.csv")
     parent.file(out / "report.json")
     if won.value is not None:
@@ -151,8 +154,9 @@ def _write(study: "Study", base: "Recipe", out: Path, parent: "Run") -> "Recipe"
 
 
 def _write_unsearched(out: Path) -> None:
-    from assay.search import pictures
+    from assay.search import page, pictures
     from assay.search.select import write_unsearched
 
     write_unsearched(out / "report.json")
     pictures.draw_nothing(out)
+    page.write_nothing(out)

@@ -2,15 +2,17 @@
 the person sees. Knows nothing of Ray.
 """
 
+import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from assay.errors import InputError
 from assay.params import Recipe
+from assay.search.select import differences
 from assay.search.study import Study
-from assay.search.trial import COMPLETE, FAILED, PRUNED, RUNNING, Asked, Tried
+from assay.search.trial import COMPLETE, FAILED, PRUNED, Asked, Tried, rungs_reached, short
 from assay.terminal import Progress
 from assay.tracking import Run, Tracker
 
@@ -22,14 +24,18 @@ GO_ON = "interrupted; the same command goes on"
 class _Trial:
     asked: Asked
     run: Run
-    began: float = field(default_factory=time.monotonic)
+    asked_at: float = field(default_factory=time.monotonic)
+    begin: float = math.inf  # of its training, by this machine's clock
+    seconds: float = 0.0  # trained so far
+    over: bool = False  # it runs no more, and waits for its verdict
 
 
 class Course:
     """The trials that run now, and what is told of them."""
 
-    def __init__(self, study: Study, tracker: Tracker, parent: Run, progress: Progress) -> None:
+    def __init__(self, study: Study, tracker: Tracker, parent: Run, progress: Progress, workers: int) -> None:
         self.study, self.tracker, self.parent, self.progress = study, tracker, parent, progress
+        self.workers, self._began, self._trained = workers, time.monotonic(), 0.0
         self.broken: InputError | None = None  # why the search cannot go on
         self._live = {each.number: _Trial(each, self._run(each)) for each in study.waiting}
         self._close(study.settle())
@@ -55,10 +61,13 @@ class Course:
     def report(self, number: int, told: Mapping[str, Any]) -> bool:
         """Take what a trial tells after an epoch; whether it goes on.
 
-        `told`: `failed` (a reason), or `epoch`, `value`, `finished` and `metrics`; and the `seconds` trained so far.
+        `told`: `failed` (a reason), or `epoch`, `value`, `finished` and `metrics`; the `seconds` trained so far, and on
+        which `worker`, where it ran.
         """
         if number not in self._live or self.broken:
             return False
+        self._time(number, told)
+        self._live[number].over = bool(told.get("failed") or told["finished"])
         if told.get("failed"):
             self._close(self.study.fail(number, told["seconds"], told["failed"]))
             return False
@@ -69,13 +78,21 @@ class Course:
     def lost(self, number: int, reason: str) -> None:
         """A trial whose worker died."""
         if number in self._live and not self.broken:
-            self._close(self.study.fail(number, time.monotonic() - self._live[number].began, reason))
+            self._close(self.study.fail(number, time.monotonic() - self._live[number].asked_at, reason))
 
     def interrupt(self) -> None:
         """Leave the study as a kill would, for the next start to take over, and no run RUNNING."""
         for trial in self._live.values():
             trial.run.end("KILLED", GO_ON)
         self._live.clear()
+
+    def _time(self, number: int, told: Mapping[str, Any]) -> None:
+        """Note where and when it trains. Workers' clocks may differ, so all is told by this one's and by lengths."""
+        trial, now = self._live[number], time.time()
+        self._trained += told["seconds"] - trial.seconds
+        trial.seconds, trial.begin = told["seconds"], min(trial.begin, now - told["seconds"])
+        if "worker" in told:
+            self.study.seen(number, told["worker"], trial.begin, now)
 
     def _close(self, settled: list[Tried]) -> None:
         if not settled:
@@ -101,11 +118,26 @@ class Course:
     def _show(self) -> None:
         tried = self.study.tried()
         counts = {state: sum(each.state == state for each in tried) for state in STATUS}
-        running = sum(each.state == RUNNING for each in tried)
+        running = sum(not trial.over for trial in self._live.values())
         note = [f"{running} running"] + [f"{counts[state]} {state}" for state in (PRUNED, FAILED) if counts[state]]
         best = self.study.best()
         said = None if best is None else f"{self.study.metric} {best.score:.4f} (trial {best.number})"
-        self.progress.step(sum(counts.values()), best=said, note=" · ".join(note))
+        beneath = [self._use(running), self._rungs(tried)] + ([] if best is None else [self._recipe(best)])
+        self.progress.step(sum(counts.values()), said, " · ".join(note), [line for line in beneath if line])
+
+    def _use(self, running: int) -> str:
+        elapsed = time.monotonic() - self._began
+        share = min(1.0, self._trained / max(elapsed * self.workers, 1e-9))
+        trained = f", {share:.0%} of their time in training" if self._trained else ""
+        return f"workers  {running} of {self.workers} at work{trained}"
+
+    def _rungs(self, tried: Sequence[Tried]) -> str:
+        reached = rungs_reached(tried, *self.study.rungs)
+        return "rungs    " + ", ".join(f"{count} at epoch {epoch}" for epoch, count in reached) if reached else ""
+
+    def _recipe(self, best: Tried) -> str:
+        changed = [f"{name} {short(value)}" for name, value in differences(self.study, best).items()]
+        return f"trial {best.number:<3}" + (", ".join(changed) if changed else "the base recipe")
 
 
 def trial_name(number: int, recipe: Recipe) -> str:

@@ -121,12 +121,12 @@ def _nearness(distribution: BaseDistribution, drawn: Sequence[Any]) -> NDArray[n
     """N × N weights: for a number by its distance on its own scale, for a choice 1 where it is the same."""
     if isinstance(distribution, CategoricalDistribution):
         return np.array([[float(one == other) for other in drawn] for one in drawn])
-    places = np.array([_place(distribution, value) for value in drawn])
+    places = np.array([place_of(distribution, value) for value in drawn])
     distances: NDArray[np.float64] = places[:, None] - places
     return np.exp(-0.5 * np.square(distances / BANDWIDTH))
 
 
-def _place(distribution: BaseDistribution, value: Any) -> float:
+def place_of(distribution: BaseDistribution, value: Any) -> float:
     """Where in its range a value lies, 0…1."""
     if isinstance(distribution, CategoricalDistribution):
         return distribution.to_internal_repr(value) / max(1, len(distribution.choices) - 1)
@@ -146,7 +146,7 @@ def _parallel(figure: Figure, study: Study, tried: Sequence[Tried], won: Tried) 
     for each in sorted(tried, key=lambda one: study.sign * one.score):
         counts = each.drawn.keys() & study.values_of(each.number, each.drawn).keys()
         drawn = [(name, each.drawn.get(name)) for name in names]
-        places = [_place(study.space.distributions[name], at) if name in counts else np.nan for name, at in drawn]
+        places = [place_of(study.space.distributions[name], at) if name in counts else np.nan for name, at in drawn]
         width, alpha = (3.0, 1.0) if each.number == won.number else (1.3, 0.85 if each.state == COMPLETE else 0.35)
         axes.plot(places, color=colours(scale(each.score)), linewidth=width, alpha=alpha, marker="o", markersize=3)
     for at, name in enumerate(names):
@@ -163,7 +163,7 @@ def _label_axis(axes: "Axes", at: int, distribution: BaseDistribution) -> None:
     """One upright line with its ends, or its choices, written beside it."""
     axes.axvline(at, color=PALE, linewidth=1, zorder=0)
     if isinstance(distribution, CategoricalDistribution):
-        marks = [(_place(distribution, choice), str(choice)) for choice in distribution.choices]
+        marks = [(place_of(distribution, choice), str(choice)) for choice in distribution.choices]
     else:
         assert isinstance(distribution, (IntDistribution, FloatDistribution))
         marks = [(0.0, f"{distribution.low:g}"), (1.0, f"{distribution.high:g}")]

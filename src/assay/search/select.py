@@ -59,7 +59,7 @@ def write_report(study: Study, won: Tried, path: Path) -> dict[str, Any]:
         "trials": {"total": len(tried)}
         | {state: sum(each.state == state for each in tried) for state in (COMPLETE, PRUNED, FAILED)},
         "epochs": sum(len(each.curve) for each in tried),
-        "winner": _shown(study, won) | {"differs": _differences(study, won)},
+        "winner": _shown(study, won) | {"differs": differences(study, won)},
         "base": None if base is None else _shown(study, base),
         "failures": {str(each.number): each.reason for each in tried if each.state == FAILED},
     }
@@ -83,9 +83,9 @@ def _shown(study: Study, one: Tried) -> dict[str, Any]:
     }
 
 
-def _differences(study: Study, won: Tried) -> dict[str, Any]:
-    """What the winner has that the base recipe has not."""
-    base, recipe = flat(study.space.base), flat(study.recipe_of(won.number, won.drawn))
+def differences(study: Study, one: Tried) -> dict[str, Any]:
+    """What a trial's recipe has that the base recipe has not."""
+    base, recipe = flat(study.space.base), flat(study.recipe_of(one.number, one.drawn))
     return {name: value for name, value in recipe.items() if value != base[name]}
 
 

@@ -7,20 +7,16 @@ exact. A trial that has ended is `OVER` until those that began before it have co
 see policy.py.
 """
 
-import fcntl
 import json
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import optuna
-from optuna.storages import BaseStorage, JournalStorage, RDBStorage
-from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from assay.errors import InputError
@@ -28,11 +24,28 @@ from assay.params import Recipe, Search, flat
 from assay.search.halving import BASE_NUMBER, Halving
 from assay.search.policy import Drawing, Sight
 from assay.search.space import Space, space_of
-from assay.search.trial import COMPLETE, FAILED, RUNNING, STATES, Asked, Tried
+from assay.search.store import Lease, first_line, opened
+from assay.search.trial import (
+    COMPLETE,
+    FAILED,
+    NUMBER,
+    OVER,
+    REASON,
+    RUNNING,
+    SECONDS,
+    STAY,
+    STOPPED,
+    Asked,
+    Stay,
+    Tried,
+    as_tried,
+    best_of,
+    newest,
+)
 
 FORMAT = 3  # of what we keep in a study; another format is another study
 INTERRUPTED = "the search was interrupted"
-NUMBER, REASON, SECONDS, OVER, STOPPED = "number", "reason", "seconds", "over", "stopped"  # user attributes
+ABOUT = "about"  # user attribute of the study: what `about` says
 HOPELESS = 8  # so many first trials, all failed: the rest would fail too
 
 
@@ -44,25 +57,27 @@ class _Live:
     seconds: float = 0.0
     over: bool = False  # nothing more will come
     noted: bool = False  # and the store knows it
+    stay: Stay | None = None
 
 
 class Study:
     """One search's trials, held by this process alone. Give it back with `close`, or use it in a `with`."""
 
     def __init__(self, folder: Path, search: Search, recipe: Recipe, metric: str, direction: str, version: str) -> None:
-        base = recipe if search.epochs is None else recipe.model_copy(update={"epochs": search.epochs})
+        base = searched_base(search, recipe)
         self.space: Space = space_of(search.space, base, search.constraints)
         self.trials, self.seed, self.metric = search.trials, search.seed, metric
         self.sign = 1 if direction == "max" else -1
         self.name = study_name(search, base, metric, version)
-        self._lease = _Lease(folder / f"{self.name}.lock")
+        self.rungs = (search.min_epochs, search.reduction)
+        self._lease = Lease(folder / f"{self.name}.lock")
         try:
-            self._study = _opened(search, self.name, folder / f"{self.name}.journal", direction)
+            self._study = opened(search.storage, self.name, folder / f"{self.name}.journal", direction)
             self._store = self._study._storage
+            self._describe(about(search, base, metric, version))
             pruner = "asha" if search.pruner == "auto" else search.pruner
-            self._halving = Halving(search.min_epochs, search.reduction, self.sign, pruner, base.epochs)
-            sight = Sight(search.min_epochs, search.reduction)
-            self._drawing = Drawing(self.space, search, self._study.direction, sight, self._tried)
+            self._halving = Halving(*self.rungs, self.sign, pruner, base.epochs)
+            self._drawing = Drawing(self.space, search, self._study.direction, Sight(*self.rungs), self._tried)
             self._keys: dict[int, int] = {}  # number → Optuna's, of all that bear it the last
             self._live: dict[int, _Live] = {}
             self._again: dict[int, dict[str, Any]] = {}  # number → what was drawn, of trials to be asked anew
@@ -113,6 +128,10 @@ class Study:
         self._halving.begin(number)
         return self._asked(number, drawn, again is not None)
 
+    def seen(self, number: int, worker: str, begin: float, end: float) -> None:
+        """Where a trial runs, since when, and that it still did at `end`; kept when the trial ends."""
+        self._live[number].stay = Stay(worker, begin, end)
+
     def report(self, number: int, epoch: int, value: float, seconds: float, finished: bool = False) -> list[Tried]:
         """The watched metric after `epoch` (from 1) and the seconds trained so far. What is settled by it, here and
         elsewhere: a trial that is stopped, one that has come to its end."""
@@ -140,7 +159,7 @@ class Study:
             self._close(number)
         for trial in self._live.values():
             if trial.over and not trial.noted:
-                self._store.set_trial_user_attr(trial.key, SECONDS, round(trial.seconds, 3))
+                self._note(trial)
                 self._store.set_trial_user_attr(trial.key, OVER, True)
                 trial.noted = True
         return [self._tried(number) for number in settled]
@@ -166,7 +185,7 @@ class Study:
     def tried(self) -> list[Tried]:
         """Every trial of the budget that was begun, by number."""
         known = {trial._trial_id: trial for trial in self._study.get_trials(deepcopy=False)}
-        return [self._read(number, known[key]) for number, key in self._keys.items() if number < self.trials]
+        return [as_tried(number, known[key], self.sign) for number, key in self._keys.items() if number < self.trials]
 
     def best(self) -> Tried | None:
         """The complete trial with the best value; of equals the first."""
@@ -193,7 +212,7 @@ class Study:
         ended = sum(each.state != RUNNING for each in tried)
         if failed * 2 > self.trials or HOPELESS <= failed == ended:
             reason, _ = reasons.most_common(1)[0]
-            raise InputError(f"search: {failed} of {len(tried)} trials failed, most because {_inner(reason or '')}")
+            raise InputError(f"search: {failed} of {len(tried)} trials failed, most because {first_line(reason or '')}")
 
     def close(self) -> None:
         self._lease.release()
@@ -215,28 +234,41 @@ class Study:
 
     def _close(self, number: int) -> None:
         trial, kept, stopped = self._live.pop(number), self._trial(number), self._halving.stopped(number)
-        self._store.set_trial_user_attr(trial.key, SECONDS, round(trial.seconds, 3))
+        if not trial.noted:
+            self._note(trial)
         if stopped is not None:
             self._store.set_trial_user_attr(trial.key, STOPPED, stopped)
             self._store.set_trial_state_values(trial.key, TrialState.PRUNED)
         elif REASON in kept.user_attrs:
             self._store.set_trial_state_values(trial.key, TrialState.FAIL)
         else:
-            self._store.set_trial_state_values(trial.key, TrialState.COMPLETE, [self._best(kept.intermediate_values)])
+            best = best_of(kept.intermediate_values, self.sign)
+            self._store.set_trial_state_values(trial.key, TrialState.COMPLETE, [best])
+
+    def _note(self, trial: _Live) -> None:
+        """Keep what is known of a trial's time."""
+        self._store.set_trial_user_attr(trial.key, SECONDS, round(trial.seconds, 3))
+        if trial.stay is not None:
+            stay = [trial.stay.worker, round(trial.stay.begin, 3), round(trial.stay.end, 3)]
+            self._store.set_trial_user_attr(trial.key, STAY, stay)
+
+    def _describe(self, said: dict[str, Any]) -> None:
+        """Let the study say what it is of, for those who find it without its params.yaml; once."""
+        if ABOUT not in self._study.user_attrs:
+            self._study.set_user_attr(ABOUT, said)
 
     def _take_over(self) -> None:
         """Go on where another driver stopped: what it left on its way fails and is asked anew, what had ended waits for
         `settle`. Whoever is killed within leaves what the next one completes."""
-        last = {each.user_attrs[NUMBER]: each for each in self._study.get_trials(deepcopy=False)}
-        newest = dict(sorted(last.items()))
-        self._keys = {number: trial._trial_id for number, trial in newest.items()}
-        for trial in newest.values():
+        found = newest(self._study.get_trials(deepcopy=False))
+        self._keys = {number: trial._trial_id for number, trial in found.items()}
+        for trial in found.values():
             if trial.state == TrialState.RUNNING and OVER not in trial.user_attrs:
                 self._store.set_trial_user_attr(trial._trial_id, REASON, INTERRUPTED)
                 self._store.set_trial_state_values(trial._trial_id, TrialState.FAIL)
-        known = {number: self._trial(number) for number in newest}
+        known = {number: self._trial(number) for number in found}
         failed = [number for number, trial in known.items() if trial.state == TrialState.FAIL]
-        broken = len(failed) * 2 > self.trials or 0 < len(failed) == len(newest)
+        broken = len(failed) * 2 > self.trials or 0 < len(failed) == len(found)
         for number, trial in known.items():
             self._halving.begin(number)
             if number in failed and (broken or trial.user_attrs[REASON] == INTERRUPTED):
@@ -263,103 +295,24 @@ class Study:
         return self._store.get_trial(self._keys[number])
 
     def _tried(self, number: int) -> Tried:
-        return self._read(number, self._trial(number))
+        return as_tried(number, self._trial(number), self.sign)
 
-    def _read(self, number: int, trial: FrozenTrial) -> Tried:
-        last = trial.user_attrs.get(STOPPED, math.inf)
-        curve = {epoch: value for epoch, value in sorted(trial.intermediate_values.items()) if epoch <= last}
-        return Tried(
-            number,
-            STATES[trial.state],
-            dict(trial.params),
-            curve,
-            self._best(curve) if curve else None,
-            float(trial.user_attrs.get(SECONDS, 0.0)),
-            trial.user_attrs.get(REASON) if trial.state == TrialState.FAIL else None,
-        )
 
-    def _best(self, curve: Mapping[int, float]) -> float:
-        return self.sign * max(self.sign * value for value in curve.values())
+def searched_base(search: Search, recipe: Recipe) -> Recipe:
+    """The base recipe as it is searched: trained as long as a trial is."""
+    return recipe if search.epochs is None else recipe.model_copy(update={"epochs": search.epochs})
+
+
+def about(search: Search, base: Recipe, metric: str, version: str) -> dict[str, Any]:
+    """What a study is of, as JSON: enough to read its trials without the params.yaml that it came from."""
+    space = {name: vary.model_dump() for name, vary in search.space.items()}
+    policy = search.model_dump(exclude={"trials", "epochs", "workers", "resources", "metric", "storage", "space"})
+    said = {"metric": metric, "data_version": version, "policy": policy, "recipe": flat(base), "space": space}
+    whole: dict[str, Any] = json.loads(json.dumps(said, default=str))
+    return whole
 
 
 def study_name(search: Search, base: Recipe, metric: str, version: str) -> str:
     """A hash of all that a search's outcome hangs on but its budget and its workers."""
-    space = {name: vary.model_dump() for name, vary in search.space.items()}
-    policy = [search.seed, search.sampler, search.pruner, search.constraints, search.min_epochs, search.reduction]
-    said = json.dumps([FORMAT, space, policy, flat(base), metric, version], default=str)
+    said = json.dumps([FORMAT, about(search, base, metric, version)])
     return blake2b(said.encode(), digest_size=6).hexdigest()
-
-
-class _Lease:
-    """One driver a study: a lock that the kernel takes back when its process dies, however it dies."""
-
-    def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = path.open("a+")
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            self._file.close()
-            raise InputError("this search is running already; wait for it, or end it with Ctrl-C.") from error
-
-    def release(self) -> None:
-        self._file.close()
-
-
-class _Held(JournalFileOpenLock):
-    """The journal's own lock: none, since the lease is held. (Optuna's would outlive a killed driver by 30 s.)"""
-
-    def acquire(self) -> bool:
-        return True
-
-    def release(self) -> None:
-        pass
-
-
-def _opened(search: Search, name: str, journal: Path, direction: str) -> optuna.Study:
-    """The study in its journal file, or in the database that `search.storage` names; a new one where there is none.
-
-    Raises:
-        InputError: the journal is damaged or the database cannot be opened.
-    """
-    address = search.storage
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    try:
-        return optuna.create_study(
-            storage=_storage(address, journal),
-            study_name=name,
-            direction="maximize" if direction == "max" else "minimize",
-            load_if_exists=True,
-        )
-    except OSError:
-        raise  # the disk's own words; terminal.py makes a sentence of them
-    except Exception as error:  # border to Optuna and to what it opens the database with
-        what = f"search.storage is {address!r}; it" if address is not None else f"{journal}:"
-        remedy = (
-            "it must be a database that answers." if address is not None else "delete it to search from the beginning."
-        )
-        raise InputError(f"{what} cannot be opened ({_inner(str(error))}); {remedy}") from error
-
-
-def _storage(address: str | None, journal: Path) -> BaseStorage:
-    if address is not None:
-        return RDBStorage(address)
-    _cut_torn_line(journal)
-    return JournalStorage(JournalFileBackend(str(journal), lock_obj=_Held(str(journal))))
-
-
-def _cut_torn_line(journal: Path) -> None:
-    """Take away a last line that was not written to its end; Optuna refuses a file that goes on after one."""
-    if not journal.exists():
-        return
-    with journal.open("rb+") as file:
-        whole = file.read()
-        kept = whole.rfind(b"\n") + 1
-        if kept < len(whole):
-            file.truncate(kept)
-
-
-def _inner(reason: str) -> str:
-    """A reason within a sentence: its first line, without a closing dot of its own."""
-    lines: Sequence[str] = reason.strip().splitlines() or ["no reason was given"]
-    return lines[0].rstrip(".")

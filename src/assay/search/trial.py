@@ -1,11 +1,14 @@
-"""A trial in words: as it is asked for, as it is remembered. Owns the names of its states."""
+"""A trial in words: as it is asked for, as it is remembered. Owns the names of its states and of what is kept."""
 
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
 from assay.params import Recipe
+from assay.settings import yaml_word
 
 COMPLETE, PRUNED, FAILED, RUNNING = "complete", "pruned", "failed", "running"
 STATES = {
@@ -15,6 +18,8 @@ STATES = {
     TrialState.RUNNING: RUNNING,
 }
 STATE_OF = {word: state for state, word in STATES.items()}  # Optuna's
+NUMBER, REASON, SECONDS, OVER, STOPPED = "number", "reason", "seconds", "over", "stopped"  # Optuna's user attributes
+STAY = "stay"  # and one more: where and when it ran
 
 
 @dataclass(frozen=True)
@@ -28,6 +33,15 @@ class Asked:
 
 
 @dataclass(frozen=True)
+class Stay:
+    """Where a trial ran, and from when to when by the driver's clock, in seconds since 1970. Decides nothing."""
+
+    worker: str
+    begin: float
+    end: float
+
+
+@dataclass(frozen=True)
 class Tried:
     """A trial as the study has it. `value` is its best epoch's, also of a stopped one; None where none was reported."""
 
@@ -38,9 +52,53 @@ class Tried:
     value: float | None
     seconds: float  # of training; a stopped one may have run on while its verdict was open
     reason: str | None
+    stay: Stay | None = None  # None where it is not known: a trial on its way, a study of an older Assay
 
     @property
     def score(self) -> float:
         """`value` of a trial that reported one."""
         assert self.value is not None, f"trial {self.number} has reported a value"
         return self.value
+
+
+def newest(trials: Iterable[FrozenTrial]) -> dict[int, FrozenTrial]:
+    """The trial that is meant by each number: of all that bear it the last; by number."""
+    last = {each.user_attrs[NUMBER]: each for each in trials if NUMBER in each.user_attrs}
+    return dict(sorted(last.items()))
+
+
+def as_tried(number: int, kept: FrozenTrial, sign: int) -> Tried:
+    """What the store keeps, in our words; `sign` is 1 where larger is better, else -1."""
+    last = kept.user_attrs.get(STOPPED, math.inf)
+    curve = {epoch: value for epoch, value in sorted(kept.intermediate_values.items()) if epoch <= last}
+    stay = kept.user_attrs.get(STAY)
+    return Tried(
+        number,
+        STATES[kept.state],
+        dict(kept.params),
+        curve,
+        best_of(curve, sign) if curve else None,
+        float(kept.user_attrs.get(SECONDS, 0.0)),
+        kept.user_attrs.get(REASON) if kept.state == TrialState.FAIL else None,
+        None if stay is None else Stay(*stay),
+    )
+
+
+def best_of(curve: Mapping[int, float], sign: int) -> float:
+    """The value of the best epoch."""
+    return sign * max(sign * value for value in curve.values())
+
+
+def rungs_reached(tried: Sequence[Tried], min_epochs: int, reduction: int) -> list[tuple[int, int]]:
+    """The epoch of each rung, `min_epochs` × `reduction`^k, and how many trials came so far, as far as any did."""
+    farthest = [max(each.curve, default=0) for each in tried]
+    rungs, epoch = [], min_epochs
+    while epoch <= max(farthest, default=0):
+        rungs.append((epoch, sum(last >= epoch for last in farthest)))
+        epoch *= reduction
+    return rungs
+
+
+def short(value: Any) -> str:
+    """A value of a recipe in few characters: `0.00891`."""
+    return f"{value:.3g}" if isinstance(value, float) else yaml_word(value)

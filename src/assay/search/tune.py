@@ -121,6 +121,7 @@ class Judge(FIFOScheduler):
         told["metrics"] = {
             name.removeprefix(f"{METRICS}/"): value for name, value in result.items() if name.startswith(f"{METRICS}/")
         }
+        told["worker"] = f"{result['hostname']}/{result['pid']}"
         if self.course.report(self.ask.running[trial.trial_id], told):
             return str(TrialScheduler.CONTINUE)
         del self.ask.running[trial.trial_id]

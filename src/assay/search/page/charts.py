@@ -1,0 +1,227 @@
+"""The charts of a search: history, learning curves, importance, slices, parallel coordinates. Owns what each shows and
+says of itself in words; computes no figure that pictures.py has.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+
+from assay.search.page.svg import Chart, Scale
+from assay.search.pictures import FEWEST_FOR_IMPORTANCE, common_values, importance, place_of
+from assay.search.study import Study
+from assay.search.trial import COMPLETE, FAILED, PRUNED, Tried, short
+
+HALF, WHOLE, TALL = 640, 1300, 300  # pixels: of two side by side, of one alone; height
+LEFT, RIGHT, TOP, BOTTOM = 56, 16, 34, 44  # around the place of the marks
+PALEST, DEEPEST = (214, 222, 230), (8, 48, 107)  # of the worst and of the best
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What there is to draw: the trials that are shown, all of them where they are not too many."""
+
+    study: Study
+    tried: Sequence[Tried]
+    won: Tried
+    values: Mapping[int, Mapping[str, Any]]  # number → the recipe's values of the parameters that count
+
+    @property
+    def valued(self) -> list[Tried]:
+        return [each for each in self.tried if each.value is not None]
+
+    @property
+    def varying(self) -> dict[str, BaseDistribution]:
+        return {name: each for name, each in self.study.space.distributions.items() if not each.single()}
+
+    def focus(self, values: Sequence[float], start: float, end: float) -> Scale:
+        """The range that matters: `values` whole, and of what is worse no more than as much again."""
+        low, high = min(values), max(values)
+        room = max(high - low, 1e-3)
+        low, high = (low - room, high + 0.08 * room) if self.study.sign > 0 else (low - 0.08 * room, high + room)
+        return Scale(low, high, start, end)
+
+    def of_scores(self, start: float, end: float) -> Scale:
+        complete = [each.score for each in self.valued if each.state == COMPLETE]
+        return self.focus(complete or [each.score for each in self.valued], start, end)
+
+    def kind(self, one: Tried) -> str:
+        """The classes of its marks; page.css has their colours."""
+        extra = " won" if one.number == self.won.number else " base" if one.number == 0 else ""
+        return one.state + extra
+
+    def counts(self, name: str, one: Tried) -> bool:
+        return name in one.drawn and name in self.values[one.number]
+
+    def colours(self) -> Callable[[Tried], str]:
+        """The better the deeper; all below the median are alike."""
+        sign = self.study.sign
+        scores = sorted(sign * each.score for each in self.valued)
+        middle, best = scores[len(scores) // 2], scores[-1]
+
+        def colour(one: Tried) -> str:
+            share = min(1.0, max(0.0, (sign * one.score - middle) / (best - middle))) if best > middle else 1.0
+            mixed = [round(pale + share * (deep - pale)) for pale, deep in zip(PALEST, DEEPEST, strict=True)]
+            return "#" + "".join(f"{part:02x}" for part in mixed)
+
+        return colour
+
+
+def history(seen: Seen) -> str:
+    """Each trial's value, and the best so far."""
+    chart = Chart(HALF, TALL)
+    last = max(each.number for each in seen.tried)
+    across, up = Scale(0, max(last, 1), LEFT, HALF - RIGHT), seen.of_scores(TALL - BOTTOM, TOP)
+    chart.upright(up, LEFT, HALF - RIGHT, f"validation {seen.study.metric}")
+    chart.across(across, TALL - BOTTOM, "trial", _whole_ticks(across))
+    chart.line([(across(at), up(value)) for at, value in _best_so_far(seen, last)], "best")
+    for each in seen.valued:
+        _dot(chart, across(each.number), up, each, seen.kind(each))
+    for each in [one for one in seen.tried if one.value is None and one.state == FAILED]:
+        chart.text(across(each.number), TALL - BOTTOM - 4, "×", kind="tick")
+    ended = {state: sum(each.state == state for each in seen.tried) for state in (COMPLETE, PRUNED, FAILED)}
+    counts = ", ".join(f"{count} {state}" for state, count in ended.items() if count)
+    won = f"The best is trial {seen.won.number} with {seen.study.metric} {seen.won.score:.4f}."
+    return chart.svg(f"The value of each of {len(seen.tried)} trials ({counts}) by its number. {won}")
+
+
+def curves(seen: Seen) -> str:
+    """Each trial's value after each epoch."""
+    chart = Chart(HALF, TALL)
+    ends = [value for each in seen.valued if each.state == COMPLETE for value in each.curve.values()]
+    up = seen.focus(ends or [each.score for each in seen.valued], TALL - BOTTOM, TOP)
+    longest = max(max(each.curve) for each in seen.valued)
+    across = Scale(1, max(longest, 2), LEFT, HALF - RIGHT)
+    chart.upright(up, LEFT, HALF - RIGHT, f"validation {seen.study.metric}")
+    chart.across(across, TALL - BOTTOM, "epoch", _whole_ticks(across))
+    for each in sorted(seen.valued, key=lambda one: (one.state == COMPLETE, one.number == seen.won.number)):
+        points = [(across(epoch), up(value)) for epoch, value in each.curve.items()]
+        chart.line(points, f"curve {seen.kind(each)}", each.number)
+        if len(points) == 1:
+            chart.dot(*points[0], seen.kind(each), each.number)
+    stopped = sum(each.state == PRUNED for each in seen.valued)
+    return chart.svg(f"Learning curves of {len(seen.valued)} trials, {longest} epochs; {stopped} were stopped early.")
+
+
+def shares(seen: Seen) -> tuple[str, str]:
+    """How much of the differences each parameter predicts alone, and of what that was computed."""
+    whole = [each for each in seen.valued if set(seen.varying) <= set(each.drawn)]
+    if len(whole) < FEWEST_FOR_IMPORTANCE or not seen.varying:
+        return "", f"Importance needs at least {FEWEST_FOR_IMPORTANCE} trials."
+    epoch, values = common_values(whole)
+    found = importance(seen.varying, [each for each in whole if epoch in each.curve], values)
+    order = sorted(found, key=lambda name: -found[name])
+    step, left = 24, 190
+    chart = Chart(HALF, max(TALL - BOTTOM, step * len(order) + 16))
+    across = Scale(0, 1, left, HALF - 60)
+    for row, name in enumerate(order):
+        y = 8 + row * step
+        chart.text(left - 8, y + 13, name[-28:], "end", "tick")
+        chart.bar(left, y, across(found[name]) - left, step - 7, "share")
+        chart.text(across(found[name]) + 6, y + 13, f"{found[name]:.0%}", "start", "tick")
+    said = ", ".join(f"{name} {found[name]:.0%}" for name in order)
+    what = f"the differences in {seen.study.metric} at epoch {epoch} between {len(values)} trials"
+    how = f"Which share of {what} each parameter predicts alone."
+    return chart.svg(f"{how} {said}."), how
+
+
+def slices(seen: Seen) -> Iterator[tuple[str, str]]:
+    """For each parameter the value of each trial against it, where it counts."""
+    for name, distribution in seen.varying.items():
+        there = [each for each in seen.valued if seen.counts(name, each)]
+        yield name, _slice(seen, name, distribution, there)
+
+
+def _slice(seen: Seen, name: str, distribution: BaseDistribution, there: Sequence[Tried]) -> str:
+    width, height, left = 310, 200, 48
+    chart = Chart(width, height)
+    up = seen.of_scores(height - 28, 16)
+    for tick in up.ticks(4):
+        chart.line([(left, up(tick)), (width - 8, up(tick))], "grid")
+        chart.text(left - 5, up(tick) + 4, short(tick), "end", "tick")
+    across, marks = _axis_of(distribution, left + 12, width - 20)
+    chart.across(across, height - 28, "", marks)
+    for each in there:
+        place = across(_value_on(distribution, each.drawn[name]))
+        if isinstance(distribution, CategoricalDistribution):
+            place += (each.number * 7) % 11 - 5  # side by side, not on top of each other
+        _dot(chart, place, up, each, seen.kind(each))
+    top = max(there, key=lambda one: seen.study.sign * one.score, default=None)
+    best = "" if top is None else f"; the best has {short(top.drawn[name])}"
+    return chart.svg(f"{seen.study.metric} against {name}, of {len(there)} trials in which it counts{best}.")
+
+
+def parallel(seen: Seen) -> str:
+    """Each trial as a line through its values; the last axis is what it reached."""
+    chart = Chart(WHOLE, TALL + 60)
+    varying, colour = seen.varying, seen.colours()
+    names = list(varying)
+    tops, bottom = TOP, TALL + 10
+    gap = (WHOLE - 140) / max(1, len(names))
+    places = {name: 40 + at * gap for at, name in enumerate(names)}
+    up, end = seen.of_scores(bottom, tops), 40 + len(names) * gap
+    for each in sorted(seen.valued, key=lambda one: (one.number == seen.won.number, seen.study.sign * one.score)):
+        there = [name for name in names if seen.counts(name, each)]
+        points = [(places[name], _height(varying[name], each.drawn[name], tops, bottom)) for name in there]
+        kind = f"thread {seen.kind(each)}"
+        chart.line([*points, (end, up(each.score))], kind, each.number, "" if " won" in kind else colour(each))
+    for at, name in enumerate(names):
+        _upright_of(chart, places[name], name, varying[name], bottom, at)
+    chart.line([(end, tops), (end, bottom)], "axis")
+    for tick in up.ticks():
+        chart.text(end + 6, up(tick) + 4, short(tick), "start", "tick halo")
+    chart.text(end, bottom + 22, seen.study.metric, kind="label")
+    won = ", ".join(f"{name} {short(value)}" for name, value in seen.values[seen.won.number].items())
+    return chart.svg(f"The values of {len(seen.valued)} trials, a line each. The winner has {won}.")
+
+
+def _upright_of(chart: Chart, x: float, name: str, distribution: BaseDistribution, bottom: int, at: int) -> None:
+    chart.line([(x, TOP), (x, bottom)], "axis")
+    if isinstance(distribution, CategoricalDistribution):
+        marks: list[Any] = list(distribution.choices)
+    else:
+        assert isinstance(distribution, (IntDistribution, FloatDistribution))
+        marks = [distribution.low, distribution.high]
+    for mark in marks:
+        chart.text(x + 6, _height(distribution, mark, TOP, bottom) + 4, short(mark)[:16], "start", "tick halo")
+    chart.text(x, bottom + (22 if at % 2 == 0 else 40), name, kind="label")  # neighbours' names pass each other
+
+
+def _height(distribution: BaseDistribution, value: Any, top: float, bottom: float) -> float:
+    return bottom - place_of(distribution, value) * (bottom - top)
+
+
+def _axis_of(distribution: BaseDistribution, start: float, end: float) -> tuple[Scale, list[tuple[float, str]] | None]:
+    if isinstance(distribution, CategoricalDistribution):
+        choices = distribution.choices
+        longest = max(4, 44 // len(choices))
+        marks = [(float(at), short(choice)[:longest]) for at, choice in enumerate(choices)]
+        return Scale(0, max(1, len(choices) - 1), start + 12, end - 12), marks
+    assert isinstance(distribution, (IntDistribution, FloatDistribution))
+    scale = Scale(float(distribution.low), float(distribution.high), start, end, distribution.log)
+    return scale, [(tick, short(tick)) for tick in scale.ticks(4)]
+
+
+def _value_on(distribution: BaseDistribution, value: Any) -> float:
+    return float(distribution.to_internal_repr(value))
+
+
+def _whole_ticks(scale: Scale) -> list[tuple[float, str]]:
+    return [(tick, f"{tick:.0f}") for tick in scale.ticks(8) if tick % 1 == 0]
+
+
+def _dot(chart: Chart, x: float, up: Scale, one: Tried, kind: str) -> None:
+    edge = 0 if up.holds(one.score) else 1 if one.score < up.low else -1
+    chart.dot(x, up(one.score) - edge * 5, kind, one.number, edge)
+
+
+def _best_so_far(seen: Seen, last: int) -> list[tuple[float, float]]:
+    """Corners of the steps."""
+    corners: list[tuple[float, float]] = []
+    best: float | None = None
+    for each in [one for one in seen.valued if one.state == COMPLETE]:
+        if best is None or seen.study.sign * each.score > seen.study.sign * best:
+            corners += ([] if best is None else [(each.number, best)]) + [(each.number, each.score)]
+            best = each.score
+    return [*corners, (last, best)] if best is not None else [(0, seen.valued[0].score)]

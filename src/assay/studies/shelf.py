@@ -1,0 +1,205 @@
+"""Which studies there are, and what each holds. Owns reading them beside a driver that may be writing; what changes the
+store (`add`, `remove`) needs the study's lease.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from optuna.storages import BaseStorage
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial
+from pydantic import ValidationError
+
+from assay.data.dataset import open_prepared
+from assay.errors import InputError, nearest
+from assay.metric import resolve_metric
+from assay.params import Params, Recipe, Vary, nested
+from assay.search import STUDIES
+from assay.search.halving import BASE_NUMBER
+from assay.search.space import Space, space_of
+from assay.search.store import Lease, is_held, storage, translated
+from assay.search.study import ABOUT, searched_base, study_name
+from assay.search.trial import COMPLETE, Tried, as_tried, newest
+
+NAME = re.compile(r"[0-9a-f]{12}")  # what `study_name` makes; a database may hold studies of others
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A study as it lies in its store: everything, as Optuna has it, and what that says in our words."""
+
+    name: str
+    directions: Sequence[StudyDirection]
+    user_attrs: dict[str, Any]
+    system_attrs: dict[str, Any]
+    trials: Sequence[FrozenTrial]
+    written: datetime | None  # local time
+
+    @property
+    def sign(self) -> int:
+        return 1 if self.directions[0] == StudyDirection.MAXIMIZE else -1
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What study.py's `about` said; nothing in a study of an older Assay."""
+        return dict(self.user_attrs.get(ABOUT, {}))
+
+    @cached_property
+    def tried(self) -> list[Tried]:
+        return [as_tried(number, trial, self.sign) for number, trial in newest(self.trials).items()]
+
+    @cached_property
+    def space(self) -> Space | None:
+        """None where the study does not say it, or says it in words of another Assay."""
+        try:
+            entries = {name: Vary.model_validate(entry) for name, entry in self.about["space"].items()}
+            return space_of(entries, Recipe.model_validate(nested(self.about["recipe"])))
+        except (KeyError, ValidationError):
+            return None
+
+    def best(self) -> Tried | None:
+        complete = [each for each in self.tried if each.state == COMPLETE]
+        return max(complete, key=lambda each: (self.sign * each.score, -each.number), default=None)
+
+    def values_of(self, one: Tried) -> dict[str, Any]:
+        """The parameters that count; all that were drawn where that cannot be told."""
+        if self.space is None:
+            return one.drawn
+        return self.space.active_of_base() if one.number == BASE_NUMBER else self.space.active(one.drawn)
+
+
+class Shelf:
+    """Where a project's studies lie: a journal each in `.assay/studies/`, or a database."""
+
+    def __init__(self, root: Path, address: str | None) -> None:
+        self.folder, self.address = root / STUDIES, address
+
+    @property
+    def place(self) -> str:
+        return f"{STUDIES}/" if self.address is None else "search.storage"
+
+    def names(self) -> list[str]:
+        if self.address is None:
+            found = [path.stem for path in self.folder.glob("*.journal") if path.stat().st_size]
+        else:
+            found = [study.study_name for study in self._store("").get_all_studies()]
+        return sorted(name for name in found if NAME.fullmatch(name))
+
+    def read(self, name: str) -> Kept:
+        """A study as it is now.
+
+        Raises:
+            InputError: there is none of this name, or it cannot be opened.
+        """
+        store, key = self.opened(name)
+        trials = store.get_all_trials(key, deepcopy=False)
+        return Kept(
+            name,
+            store.get_study_directions(key),
+            store.get_study_user_attrs(key),
+            store.get_study_system_attrs(key),
+            trials,
+            self._written(name, trials),
+        )
+
+    def opened(self, name: str) -> tuple[BaseStorage, int]:
+        """The store that holds it, and its key there; for reading.
+
+        Raises:
+            InputError: see `read`.
+        """
+        self.known(name)
+        with translated(self.address, self._journal(name)):
+            store = self._store(name)
+            return store, store.get_study_id_from_name(name)
+
+    def known(self, name: str) -> None:
+        """Refuse a name that is none of the studies here."""
+        names = self.names()
+        if name not in names:
+            remedy = nearest(name, names) if names else "there is none yet; `assay search` begins one."
+            raise InputError(f"study: {name!r} is not in {self.place}; {remedy}")
+
+    def runs(self, name: str) -> bool:
+        """Whether a driver of this project holds it now."""
+        return is_held(self._lease(name))
+
+    def remove(self, name: str) -> None:
+        """Take a study away, for good.
+
+        Raises:
+            InputError: there is none of this name, or it runs.
+        """
+        self.known(name)
+        lease = self._held(name)
+        try:
+            if self.address is None:
+                self._journal(name).unlink()
+            else:
+                store, key = self.opened(name)
+                store.delete_study(key)
+            self._lease(name).unlink()
+        finally:
+            lease.release()
+
+    def add(self, name: str, fill: Callable[[BaseStorage], None]) -> None:
+        """Let `fill` write the study `name` into a store; a journal is there whole or not at all.
+
+        Raises:
+            InputError: there is a study of this name, or one is about to be.
+        """
+        lease = self._held(name)
+        try:
+            if name in self.names():
+                raise InputError(f"study: {name} is in {self.place} already; `assay study rm {name}` would remove it.")
+            with translated(self.address, self._journal(name)):
+                if self.address is not None:
+                    fill(self._store(name))
+                    return
+                part = self.folder / f"{name}.part"
+                part.unlink(missing_ok=True)
+                fill(storage(None, part))
+                part.replace(self._journal(name))
+        finally:
+            lease.release()
+
+    def _held(self, name: str) -> Lease:
+        try:
+            return Lease(self._lease(name))
+        except InputError as error:
+            raise InputError(f"study: {name} runs now; end its search with Ctrl-C first.") from error
+
+    def _store(self, name: str) -> BaseStorage:
+        return self._database if self.address is not None else storage(None, self._journal(name))
+
+    @cached_property
+    def _database(self) -> BaseStorage:
+        with translated(self.address, self.folder):
+            return storage(self.address, self.folder)
+
+    def _journal(self, name: str) -> Path:
+        return self.folder / f"{name}.journal"
+
+    def _lease(self, name: str) -> Path:
+        return self.folder / f"{name}.lock"
+
+    def _written(self, name: str, trials: Sequence[FrozenTrial]) -> datetime | None:
+        if self.address is None:
+            return datetime.fromtimestamp(self._journal(name).stat().st_mtime)  # a person's own clock
+        times = [time for each in trials for time in (each.datetime_start, each.datetime_complete) if time is not None]
+        return max(times, default=None)
+
+
+def current(params: Params, prepared: Path, augmented: Path) -> str | None:
+    """The study that `assay search` would begin or go on with; None while no data is prepared."""
+    with suppress(InputError):
+        data = open_prepared(prepared, augmented).about
+        metric = resolve_metric(params.search.metric, data.task)
+        return study_name(params.search, searched_base(params.search, params.recipe), metric, data.version)
+    return None

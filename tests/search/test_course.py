@@ -1,0 +1,48 @@
+"""What a person sees of a search under way."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from assay.params import Tracking
+from assay.search.course import Course
+from assay.terminal import Progress
+from assay.tracking import open_tracker
+from searches import opened, value_of
+
+
+class Heard(Progress):
+    """What is said at every step, kept."""
+
+    said: tuple[int, str | None, str, Sequence[str]] = (0, None, "", ())
+
+    def step(self, done: int, best: str | None = None, note: str = "", beneath: Sequence[str] = ()) -> None:
+        self.said = (done, best, note, beneath)
+
+
+@pytest.mark.e2e
+def test_workers_rungs_and_the_best_recipe_are_said_as_trials_come_and_go(tmp_path: Path) -> None:
+    heard = Heard("search", 6)
+    with opened(tmp_path, reduction=2) as study, open_tracker(Tracking(), tmp_path, {}) as tracker:
+        course = Course(study, tracker, tracker.start("search", kind="search"), heard, workers=2)
+        first, second = course.next(), course.next()
+        assert first is not None
+        assert second is not None
+        assert heard.said == (0, None, "2 running", ["workers  2 of 2 at work"])
+        for asked in (second, first):
+            for epoch in (1, 2, 3):
+                value = value_of(asked.recipe.optimizer.lr, epoch)
+                told = {"epoch": epoch, "value": value, "finished": epoch == 3, "metrics": {}, "seconds": 0.001 * epoch}
+                if not course.report(asked.number, told | {"worker": f"machine/{asked.number}"}):
+                    break
+        done, best, note, beneath = heard.said
+        won = study.best()
+        assert won is not None
+        assert (done, best) == (2, f"accuracy {won.score:.4f} (trial {won.number})")
+        assert note.startswith("0 running")
+        assert beneath[0].startswith("workers  0 of 2 at work, ")
+        assert beneath[0].endswith("% of their time in training")
+        assert beneath[1].startswith("rungs    2 at epoch 1, ")
+        assert beneath[2].startswith(f"trial {won.number}  ")
+        assert {each.stay.worker for each in study.tried() if each.stay} == {"machine/0", "machine/1"}

@@ -1,0 +1,227 @@
+"""The page of a search: it shows every trial, says in words what it draws, and needs no network."""
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from assay.search import page
+from assay.search.page.charts import Seen
+from assay.search.page.svg import Scale, round_values
+from assay.search.page.timeline import Clock, round_times, timeline
+from assay.search.select import winner
+from assay.search.study import Study
+from assay.search.trial import Stay
+from searches import drive, opened, params_of
+
+
+class Tags(HTMLParser):
+    """Every tag with its attributes, in order; complains about what is not closed."""
+
+    ALONE = ("meta", "link", "!doctype")
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self._around: list[str] = []
+        self.feed(text)
+        assert self._around == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs)))
+        if tag not in self.ALONE:
+            self._around.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._around.pop() == tag
+
+    def of(self, tag: str) -> list[dict[str, str | None]]:
+        return [attrs for name, attrs in self.found if name == tag]
+
+
+def written(study: Study, out: Path) -> str:
+    return page.write_page(study, winner(study), out).read_text(encoding="utf-8")
+
+
+def timed(study: Study, most: int | None = None, since: float = 1000.0) -> None:
+    """As `drive`, on two workers that take turns, each trial half a minute after the last."""
+    while most != 0 and (asked := study.ask()) is not None:
+        most = None if most is None else most - 1
+        begin = since + 30 * asked.number
+        study.seen(asked.number, f"machine/{asked.number % 2}", begin, begin + 25)
+        study.report(asked.number, 1, 0.5 + asked.number / 100, 20.0, finished=True)
+
+
+@pytest.mark.parametrize("trials", [1, 3, 12])
+def test_the_page_shows_every_trial_and_says_each_picture_in_words(tmp_path: Path, trials: int) -> None:
+    with opened(tmp_path, trials) as study:
+        drive(study)
+        tags = Tags(written(study, tmp_path))
+        tried = study.tried()
+    rows = [attrs["data-t"] for attrs in tags.of("tr") if "data-t" in attrs]
+    assert rows == [str(number) for number in range(trials)]
+    pictures = tags.of("svg")
+    assert len(pictures) >= 2 + len(study.space.parameters)
+    assert all(attrs["role"] == "img" and len(attrs["aria-label"] or "") > 20 for attrs in pictures)
+    curves = {attrs["data-t"] for attrs in tags.of("g") if "data-t" in attrs}
+    assert curves == {str(each.number) for each in tried}
+
+
+def test_the_page_asks_nothing_of_a_network(tmp_path: Path) -> None:
+    with opened(tmp_path) as study:
+        drive(study)
+        text = written(study, tmp_path)
+    tags = Tags(text)
+    assert [attrs for _, attrs in tags.found if "src" in attrs] == []
+    assert [attrs["href"] for _, attrs in tags.found if "href" in attrs] == ["data:,"]
+    assert not re.search(r"https?:|@import|url\(|fetch\(|XMLHttp", text)
+    assert "default-src 'none'" in str(tags.of("meta")[1]["content"])
+
+
+def test_the_page_says_who_won_beside_the_base_and_what_differs(tmp_path: Path) -> None:
+    with opened(tmp_path, 12) as study:
+        drive(study)
+        won = winner(study)
+        text = written(study, tmp_path)
+    assert won.number > 0
+    assert f"Trial {won.number} won: validation accuracy <b>{won.score:.4f}</b>" in text
+    assert "<dt>optimizer.lr</dt>" in text
+
+
+def test_the_same_study_makes_the_same_page(tmp_path: Path) -> None:
+    with opened(tmp_path) as study:
+        timed(study)
+        assert written(study, tmp_path) == written(study, tmp_path)
+
+
+def test_what_a_failure_says_cannot_write_into_the_page(tmp_path: Path) -> None:
+    with opened(tmp_path) as study:
+        drive(study, 1)
+        asked = study.ask()
+        assert asked is not None
+        study.fail(asked.number, 0.1, "<script>alert('x')</script>")
+        drive(study)
+        text = written(study, tmp_path)
+    assert "<script>alert" not in text
+    assert "&lt;script&gt;alert" in text
+
+
+def test_a_parameter_that_does_not_count_has_no_mark_in_its_slice(tmp_path: Path) -> None:
+    space = {
+        "optimizer.name": {"choices": ["adam", "momentum"]},
+        "optimizer.momentum": {"low": 0.5, "high": 0.9, "when": {"optimizer.name": ["momentum"]}},
+    }
+    with opened(tmp_path, 8, space=space) as study:
+        drive(study)
+        text = written(study, tmp_path)
+        counting = [each for each in study.tried() if "optimizer.momentum" in study.values_of(each.number, each.drawn)]
+        drawn = [each for each in counting if "optimizer.momentum" in each.drawn]
+    assert 0 < len(drawn) < 8
+    assert f"accuracy against optimizer.momentum, of {len(drawn)} trials in which it counts" in text
+
+
+def test_of_too_many_trials_the_pictures_show_the_best_and_the_table_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(page, "MOST", 20)
+    monkeypatch.setattr(page, "BEST", 5)
+    with opened(tmp_path, 40) as study:
+        drive(study)
+        text = written(study, tmp_path)
+        won = winner(study)
+    tags = Tags(text)
+    assert len([attrs for attrs in tags.of("tr") if "data-t" in attrs]) == 40
+    curves = {attrs["data-t"] for attrs in tags.of("g") if "data-t" in attrs}
+    assert {"0", str(won.number)} <= curves
+    assert len(curves) <= 20
+    assert f"The pictures show {len(curves)} of the trials" in text
+
+
+def test_workers_stand_one_below_the_other_with_what_ran_on_them(tmp_path: Path) -> None:
+    with opened(tmp_path, 4) as study:
+        timed(study)
+        text = written(study, tmp_path)
+    assert "4 trials in 1 min 55 s on 2 workers, begun 1970-01-01 00:16 UTC" in text
+    assert [attrs["data-t"] for attrs in Tags(text).of("rect") if "data-t" in attrs] == ["0", "1", "2", "3"]
+    assert "<td>machine/1</td>" in text
+
+
+def test_a_night_between_two_halves_of_a_search_is_cut_out(tmp_path: Path) -> None:
+    with opened(tmp_path, 4) as study:
+        timed(study, 2)
+        timed(study, since=40000.0)
+        tried = study.tried()
+        values = {each.number: study.values_of(each.number, each.drawn) for each in tried}
+        picture, said = timeline(Seen(study, tried, winner(study), values))
+    assert "pauses in which nothing ran, 10 h 50 min in all, are cut out" in said
+    assert 'class="cut"' in picture
+
+
+def test_a_study_without_times_says_so(tmp_path: Path) -> None:
+    with opened(tmp_path) as study:
+        drive(study)
+        assert "Of this search no times are kept." in written(study, tmp_path)
+
+
+def test_the_clock_counts_what_runs_side_by_side_once() -> None:
+    clock = Clock([Stay("a", 10, 20), Stay("b", 12, 30), Stay("a", 30, 40)])
+    assert (clock(10), clock(40), clock.cuts) == (0, 30, [])
+
+
+def test_a_search_that_had_nothing_to_try_says_so_on_its_page(tmp_path: Path) -> None:
+    assert "the base recipe stands" in page.write_nothing(tmp_path).read_text()
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "ticks"),
+    [(0, 1, [0, 0.2, 0.4, 0.6, 0.8, 1]), (0.972, 0.985, [0.975, 0.98, 0.985]), (5, 5, [5])],
+)
+def test_ticks_are_round(low: float, high: float, ticks: list[float]) -> None:
+    assert round_values(low, high, 5) == pytest.approx(ticks)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "ticks"),
+    [
+        (1e-8, 1e-4, [1e-8, 1e-7, 1e-6, 1e-5, 1e-4]),
+        (5e-4, 1e-2, [5e-4, 1e-3, 2e-3, 5e-3, 1e-2]),
+        (0.3, 0.4, [0.3, 0.32, 0.34, 0.36, 0.38, 0.4]),
+    ],
+)
+def test_ticks_of_magnitudes_are_round(low: float, high: float, ticks: list[float]) -> None:
+    assert Scale(low, high, 0, 100, log=True).ticks() == pytest.approx(ticks)
+
+
+@pytest.mark.parametrize(
+    ("length", "ticks"),
+    [(5, [0, 1, 2, 3, 4, 5]), (396, [0, 60, 120, 180, 240, 300, 360]), (9000, [0, 1800, 3600, 5400, 7200, 9000])],
+)
+def test_ticks_of_time_are_those_of_a_clock(length: float, ticks: list[float]) -> None:
+    assert round_times(length, 5) == ticks
+
+
+@pytest.mark.parametrize("length", [1e-3, 0.7, 1e5, 1e7])
+def test_any_length_of_time_has_a_few_ticks(length: float) -> None:
+    assert 2 <= len(round_times(length, 5)) <= 12
+
+
+def test_what_lies_outside_a_scale_stands_at_its_edge() -> None:
+    scale = Scale(0.9, 1.0, 200, 0)
+    assert (scale(0.95), scale(0.1), scale(1.0)) == (pytest.approx(100), 200, 0)
+    assert not scale.holds(0.1)
+
+
+def test_a_smaller_value_that_is_better_is_seen_so(tmp_path: Path) -> None:
+    params = params_of(6)
+    with Study(tmp_path, params.search, params.recipe, "loss", "min", "v") as study:
+        drive(study)
+        won = winner(study)
+        values = {each.number: study.values_of(each.number, each.drawn) for each in study.tried()}
+        seen = Seen(study, study.tried(), won, values)
+        colour = seen.colours()
+        assert colour(won) == "#08306b"
+        assert seen.of_scores(100, 0).holds(won.score)
