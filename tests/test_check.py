@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from assay.buildable import REMEMBERED, combinations
-from assay.check import PREPARED, checked, note_prepared
+from assay.check import PREPARED, PREPARED_BY, checked, note_prepared
 from assay.data.dataset import About, write_about
 from assay.errors import InputError
 from assay.modality import Spec
@@ -181,3 +181,16 @@ def test_all_of_it_is_said_together(folder: Path) -> None:
         "search: {trials: 0}\nrecipe: {backbone: rsnet18}\ntracking: {uri: ./runs}\ndata: {source: folder, path: x}"
     )
     assert [sentence.partition(":")[0] for sentence in said] == ["2", "3", "4"]
+
+
+@pytest.mark.parametrize("damage", ["bytes", "folder", "assay is a file"])
+def test_a_torn_note_of_what_was_prepared_stops_nothing(folder: Path, damage: str) -> None:
+    Path("params.yaml").write_text("data: {channels: 1}\n")
+    if damage == "assay is a file":
+        Path(".assay").write_text("")
+    elif damage == "folder":
+        (folder / PREPARED_BY).mkdir(parents=True)
+    else:
+        (folder / PREPARED_BY).parent.mkdir()
+        (folder / PREPARED_BY).write_bytes(b"\xff\xfe\x00")
+    assert checked().data.channels == 1

@@ -56,7 +56,12 @@ def note_prepared(data: Data) -> None:
 
 
 def _is_of_other_settings(data: Data) -> bool:
-    return PREPARED_BY.exists() and PREPARED_BY.read_text(encoding="utf-8").strip() != _hash(data)
+    try:
+        return PREPARED_BY.read_text(encoding="utf-8").strip() != _hash(data)
+    except FileNotFoundError:
+        return False
+    except (OSError, ValueError):  # it says nothing any more, so the source is looked at again
+        return True
 
 
 def _hash(data: Data) -> str:

@@ -75,7 +75,7 @@ def read_lock(root: Path) -> dict[str, str]:
     if not path.exists():
         return {}
     found = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), start=1):
         digest, _, file = line.partition("  ")
         if len(digest) != 64 or not file:
             raise InputError(f"{path}:{number}: must be a SHA-256, two blanks and a file name, as sha256sum writes it.")
@@ -173,10 +173,10 @@ def _at(path: Path, backbone: str) -> Weights:
     """Weights at a path: a safetensors file, or the folder of a trained model, whose backbone is taken."""
     if (path / FACTS).exists():
         facts = read_facts(path)
-        if facts["network"]["backbone"] != backbone:
-            raise InputError(
-                f"recipe.pretrained: {path} holds a {facts['network']['backbone']}, and the recipe wants a {backbone}."
-            )
+        network = facts.get("network")
+        found = network.get("backbone") if isinstance(network, dict) else None
+        if found != backbone:
+            raise InputError(f"recipe.pretrained: {path} holds a {found}, and the recipe wants a {backbone}.")
         own = "backbone."
         return {key.removeprefix(own): t for key, t in read_tensors(path, facts).items() if key.startswith(own)}
     if not path.is_file():

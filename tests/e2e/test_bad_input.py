@@ -169,6 +169,6 @@ def test_a_full_disk_is_one_sentence_and_what_was_half_written_is_taken_away(pro
     (project / "params.yaml").write_text(NO_SEARCH + FOLDER.replace("16", "32"))
     with small_disk(project / "results"):
         assert refused(project) == [
-            "results/prepare: cannot be written (No space left on device); free space or name another place."
+            "results/prepare: the disk is full; free some space and run the same command again."
         ]
         assert not list(project.glob("results/*/*"))

@@ -249,3 +249,16 @@ def test_the_settings_as_shipped_are_complete_and_sound() -> None:
         for part in name.split("."):
             assert part in branch, f"params.yaml does not show {name}"
             branch = branch[part]
+
+
+@pytest.mark.parametrize("key", ["null", "? [a, b]", "1.5", "true", "? {a: 1}", "2020-01-01"])
+def test_what_is_no_name_is_said_with_its_line(key: str, tmp_path: Path) -> None:
+    for text in (
+        f"{SOUND}{key}\n: 2\n" if key.startswith("?") else f"{SOUND}{key}: 2\n",
+        f"search: {{trials: 0}}\nrecipe:\n {{class_weights: {{{key} : 2.0}}}}",
+    ):
+        (said,) = sentences(written(tmp_path, text))
+        assert said == (
+            "params.yaml:3: what stands before this colon is no name; it must be text, in quotes if it reads as "
+            "something else."
+        )
