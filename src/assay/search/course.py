@@ -11,7 +11,7 @@ from assay.errors import InputError
 from assay.params import Recipe
 from assay.search.study import Study
 from assay.search.trial import COMPLETE, FAILED, PRUNED, RUNNING, Asked, Tried
-from assay.terminal import Progress
+from assay.terminal import Progress, say
 from assay.tracking import Run, Tracker
 
 STATUS = {COMPLETE: "FINISHED", PRUNED: "PRUNED", FAILED: "FAILED"}  # the run's, as tracking knows them
@@ -31,6 +31,7 @@ class Course:
     def __init__(self, study: Study, tracker: Tracker, parent: Run, progress: Progress) -> None:
         self.study, self.tracker, self.parent, self.progress = study, tracker, parent, progress
         self.broken: InputError | None = None  # why the search cannot go on
+        self._said: set[str] = set()  # why trials failed, as the person knows it by now
         self._live = {each.number: _Trial(each, self._run(each)) for each in study.waiting}
         self._close(study.settle())
 
@@ -84,12 +85,19 @@ class Course:
             trial = self._live.pop(each.number)
             if each.reason is not None:
                 trial.run.tag("reason", each.reason)
+                self._say(each.number, each.reason)
             trial.run.end(STATUS[each.state], each.reason)
         self._show()
         try:
             self.study.check_failures()
         except InputError as broken:
             self.broken = broken
+
+    def _say(self, number: int, reason: str) -> None:
+        """A reason is said when it is met, and once: a hundred trials may fail for the same."""
+        if reason not in self._said:
+            self._said.add(reason)
+            say(f"search: trial {number} failed: {' '.join(reason.split())}")
 
     def _run(self, asked: Asked) -> Run:
         """The trial's run: the one that was begun before its driver died, or a new one."""
