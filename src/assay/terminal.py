@@ -23,8 +23,8 @@ def say(text: str) -> None:
     print(text, flush=True)
 
 
-def stage(main: Callable[[], None]) -> None:
-    """Run a stage or a verb and turn its end into words and an exit code.
+def stage(main: Callable[[], None], placed: Callable[[InputError], InputError] | None = None) -> None:
+    """Run a stage or a verb and turn its end into words and an exit code; `placed` gives a setting's name its line.
 
     Exit codes: 2 with one line a sentence for what a person can mend (a path that cannot be used and too little memory
     too), 130 after Ctrl-C and 143 after SIGTERM with a line on how to go on. Our own bugs keep their stack trace.
@@ -33,7 +33,7 @@ def stage(main: Callable[[], None]) -> None:
     try:
         main()
     except InputError as error:
-        _leave(2, *error.sentences)
+        _leave(2, *(placed(error) if placed else error).sentences)
     except KeyboardInterrupt:
         _leave(130, f"Stopped; {GO_ON}")
     except Exception as error:

@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
-from assay.errors import InputError
+from assay.errors import InputError, nearest
 from assay.modality import Weights
 from assay.model_files import FACTS, read_facts, read_tensors
 from assay.params import Recipe
@@ -132,7 +132,7 @@ def _from_hub(name: str, path: Path) -> bytes:
 
     known = timm.get_pretrained_cfg(name) if timm.is_model(name) else None
     if known is None or not known.has_weights:
-        raise InputError(f"recipe.pretrained: no trained weights of {name!r} are known.")
+        raise InputError(f"{name}: no trained weights of it are known; {nearest(name, _fetchable())}")
     try:
         with _without_waiting():
             network = timm.create_model(name, pretrained=True)
@@ -143,6 +143,12 @@ def _from_hub(name: str, path: Path) -> bytes:
             f"a network, and put the file at {path}. ({why})"
         ) from error
     return packed(network.state_dict())
+
+
+def _fetchable() -> list[str]:
+    import timm
+
+    return sorted({name.partition(".")[0] for name in timm.list_pretrained()})
 
 
 @contextmanager

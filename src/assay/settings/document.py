@@ -32,6 +32,10 @@ class Document:
     values: dict[Any, Any]
     lines: Mapping[tuple[str, ...], int]
 
+    def has(self, where: Where) -> bool:
+        """Whether this very value stands in the file."""
+        return tuple(map(str, where)) in self.lines
+
     def at(self, where: Where) -> Position:
         """The position of a value, or of the nearest part around it that stands in the file."""
         names = tuple(map(str, where))
