@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from assay.check import checked
+from assay.check import checked, placed
 from assay.copies import count_copies, write_copies
 from assay.data.dataset import read_about
 from assay.params import flat
@@ -29,4 +29,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    stage(main)
+    stage(main, placed)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from assay.check import checked
+from assay.check import checked, placed
 from assay.evaluate import evaluate, logged
 from assay.model_files import load_model
 from assay.params import flat
@@ -30,4 +30,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    stage(main)
+    stage(main, placed)

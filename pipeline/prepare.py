@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from assay.check import checked, note_prepared
+from assay.check import checked, note_prepared, placed
 from assay.data.prepare import plan
 from assay.params import flat
 from assay.terminal import Progress, say, stage
@@ -30,4 +30,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    stage(main)
+    stage(main, placed)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from assay.check import PREPARED, checked
+from assay.check import PREPARED, checked, placed
 from assay.search import begin, run_search
 from assay.terminal import stage
 
@@ -21,4 +21,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    stage(main)
+    stage(main, placed)

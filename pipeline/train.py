@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from assay.check import checked
+from assay.check import checked, placed
 from assay.data.dataset import open_prepared
 from assay.settings import read_recipe
 from assay.terminal import Progress, stage
@@ -34,4 +34,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    stage(main)
+    stage(main, placed)

@@ -41,7 +41,7 @@ def bad_values(field: FieldInfo) -> list[Any]:
     bad: list[Any] = [[{}]]
     bad += [] if type(None) in plain else [None]
     bad += [] if str in plain else [NONSENSE]
-    bad += [] if bool in plain or Literal[1, 3] in plain else [True]  # True equals 1
+    bad += [] if bool in plain else [True]
     for member, metadata in members:
         if member in (int, float):
             bad += [value for item in metadata for value in _beyond(item)]

@@ -1,7 +1,7 @@
 """Which file of Assay imports which, read from the sources; what stands under TYPE_CHECKING runs nothing."""
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -20,17 +20,18 @@ def imported(path: Path, top_only: bool = False) -> frozenset[str]:
     return frozenset(_names(ast.parse(path.read_text(encoding="utf-8")).body, top_only))
 
 
-def files_behind(start: Path, leave_out: frozenset[Path]) -> set[Path]:
-    """The files of Assay that run when `start` does, without those left out and what only they import."""
+def files_behind(starts: Collection[Path], leave_out: frozenset[Path]) -> set[Path]:
+    """The files of Assay that run when `starts` do, without those left out and what only they import."""
     seen: set[Path] = set()
-    ahead = [start]
+    ahead = list(starts)
     while ahead:
         path = ahead.pop()
-        if path not in seen and not any(path == out or out in path.parents for out in leave_out):
+        out = path not in starts and any(path == out or out in path.parents for out in leave_out)
+        if path not in seen and not out:
             seen.add(path)
             around = [name.rsplit(".", depth)[0] for name in imported(path) for depth in range(name.count(".") + 1)]
             ahead += [found for name in around if (found := file_of(name)) is not None]  # packages run with their parts
-    return seen - {start}
+    return seen
 
 
 def file_of(name: str) -> Path | None:

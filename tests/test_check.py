@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from assay.buildable import REMEMBERED, combinations
-from assay.check import PREPARED, checked, note_prepared
+from assay.check import PREPARED, PREPARED_BY, checked, note_prepared, placed
 from assay.data.dataset import About, write_about
 from assay.errors import InputError
 from assay.modality import Spec
@@ -181,3 +181,58 @@ def test_all_of_it_is_said_together(folder: Path) -> None:
         "search: {trials: 0}\nrecipe: {backbone: rsnet18}\ntracking: {uri: ./runs}\ndata: {source: folder, path: x}"
     )
     assert [sentence.partition(":")[0] for sentence in said] == ["2", "3", "4"]
+
+
+@pytest.mark.parametrize("damage", ["bytes", "folder"])
+def test_a_torn_note_of_what_was_prepared_stops_nothing(folder: Path, damage: str) -> None:
+    Path("params.yaml").write_text("data: {channels: 1}\n")
+    if damage == "folder":
+        (folder / PREPARED_BY).mkdir(parents=True)
+    else:
+        (folder / PREPARED_BY).parent.mkdir()
+        (folder / PREPARED_BY).write_bytes(b"\xff\xfe\x00")
+    assert checked().data.channels == 1
+
+
+@pytest.mark.parametrize("place", ["results", "results/train", ".assay"])
+def test_a_place_that_cannot_be_written_is_found_before_the_work(
+    folder: Path, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("params.yaml").write_text("data: {channels: 1}\n")
+    Path(place).parent.mkdir(exist_ok=True)
+    Path(place).write_text("")
+    with pytest.raises(
+        InputError, match=rf"^{place}: cannot be used \(File exists\); a file stands where a folder must"
+    ):
+        checked()
+    Path(place).unlink()
+    Path(place).mkdir()
+    monkeypatch.setattr("os.access", lambda path, _mode: str(path) != place)
+    with pytest.raises(InputError, match=rf"^{place}: cannot be written or read \(Permission denied\); it must be"):
+        checked()
+
+
+def test_an_unknown_kind_of_sample_is_said_with_its_line(folder: Path) -> None:
+    assert sentences("data:\n  modality: imgae") == [
+        "2: data.modality: 'imgae' is not a kind of sample; did you mean 'image'?"
+    ]
+
+
+PLACED = {
+    "data.target: every sample is 'cat'.": "params.yaml:2: data.target: every sample is 'cat'.",
+    "search.resources asks for gpu 1.": "params.yaml:3: search.resources asks for gpu 1.",
+    "tracking.uri: no server.": "params.yaml: tracking.uri: no server.",
+    "recipe.precision is 'fp16'.": "params.yaml:5: recipe.precision is 'fp16'.",
+    "recipe.batch_size is 32.": "params.yaml:6: recipe.batch_size is 32.",
+    "data.csv: line 3 has 1 values.": "data.csv: line 3 has 1 values.",
+    "results/train: is a file.": "results/train: is a file.",
+}
+
+
+def test_what_a_stage_says_of_a_setting_gets_the_line_where_it_stands(folder: Path) -> None:
+    Path("params.yaml").write_text(
+        "data:\n  target: label\nsearch:\n  space:\n    precision: {choices: [fp16]}\nrecipe: {batch_size: 32}\n"
+    )
+    assert placed(InputError(*PLACED)).sentences == tuple(PLACED.values())
+    Path("params.yaml").unlink()
+    assert placed(InputError(*PLACED)).sentences == tuple(PLACED)

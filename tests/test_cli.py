@@ -122,11 +122,11 @@ def test_doctor_says_one_line_each_and_what_is_wrong(folder: Path) -> None:
     Path("params.yaml").write_text("search: {trials: 0}\ntracking: {uri: 'http://127.0.0.1:9'}\n")
     ended = assay("doctor")
     lines = {line[7:].partition(":")[0]: line for line in ended.stdout.splitlines()}
-    assert ended.returncode == 1
+    assert ended.returncode == 2
     assert ended.stderr == ""
     assert list(lines)[:4] == ["Python", "machine", "PyTorch", "Ray"]
     assert lines["MLflow's store"].startswith(
-        "WRONG  MLflow's store: tracking.uri: no MLflow server at http://127.0.0.1:9"
+        "WRONG  MLflow's store: params.yaml:2: tracking.uri: no MLflow server at http://127.0.0.1:9"
     )
     Path("params.yaml").write_text("search: {trials: 0}\n")
     assert assay("doctor").returncode == 0

@@ -47,8 +47,12 @@ NO_EFFECT = {  # files that run in a stage and decide nothing of its results, an
     "src/assay/terminal.py": "words",
     "src/assay/tracking": "records",
 }
-ROOM = SOURCE / "assay" / "image"  # imported by its name alone, so it is listed by hand
-ROOM_FILES = {"prepare": {"src/assay/image/__init__.py", "src/assay/image/decode.py"}}  # elsewhere all of it
+ROOM = SOURCE / "assay" / "image"  # imported by its name alone, so what a stage asks of it is listed by hand
+ROOM_FILES = {  # elsewhere all of it
+    "prepare": ("__init__.py", "decode.py"),
+    "augment": ("__init__.py", "drawing.py", "transforms.py"),
+}
+WEIGHTS, LOCK = SOURCE / "assay" / "weights.py", "weights/weights.lock"
 
 
 def yaml_of(path: Path) -> dict[str, Any]:
@@ -162,16 +166,26 @@ def test_every_listed_key_is_a_setting() -> None:
 
 @pytest.mark.parametrize("name", STAGES)
 def test_a_stage_depends_on_exactly_the_files_that_decide_its_results(name: str) -> None:
-    left_out = frozenset({*(ROOT / path for path in NO_EFFECT), ROOM})
-    needed = {path.relative_to(ROOT).as_posix() for path in files_behind(ROOT / "pipeline" / f"{name}.py", left_out)}
-    needed |= ROOM_FILES.get(name, {path.relative_to(ROOT).as_posix() for path in ROOM.glob("*.py")})
+    needed = {path.relative_to(ROOT).as_posix() for path in behind(name)}
     listed: set[str] = set()
     for dependency in PIPELINE["stages"][name]["deps"]:
         path = ROOT / dependency
         inside = path.rglob("*.py") if path.is_dir() else [path]
         listed |= {found.relative_to(ROOT).as_posix() for found in inside}
-    assert {path for path in listed if path.startswith("src/")} == needed
-    assert f"pipeline/{name}.py" in listed
+    assert {path for path in listed if path.startswith(("src/", "pipeline/"))} == needed
+
+
+def behind(name: str) -> set[Path]:
+    """The files that run in a stage and decide something; its own, the room's, and whatever both import."""
+    room = {ROOM / part for part in ROOM_FILES[name]} if name in ROOM_FILES else set(ROOM.glob("*.py"))
+    return files_behind(
+        {ROOT / "pipeline" / f"{name}.py", *room}, frozenset({*(ROOT / path for path in NO_EFFECT), ROOM})
+    )
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_a_stage_that_reads_pretrained_weights_depends_on_their_hashes(name: str) -> None:
+    assert (LOCK in PIPELINE["stages"][name]["deps"]) is (WEIGHTS in behind(name))
 
 
 @pytest.mark.parametrize("name", STAGES)

@@ -1,8 +1,11 @@
 """The wording of what a person can mend."""
 
+import errno
+import os
+
 import pytest
 
-from assay.errors import InputError, Position, gather, nearest
+from assay.errors import InputError, Position, gather, nearest, of_path, printable
 
 
 def test_the_nearest_name_is_asked_for() -> None:
@@ -24,3 +27,26 @@ def test_errors_are_gathered_each_sentence_once_in_order() -> None:
         gather([InputError("b", "a"), InputError("a"), InputError("c")])
     assert caught.value.sentences == ("b", "a", "c")
     gather([])
+
+
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [
+        (errno.ENOSPC, "x: the disk is full; free some space and run the same command again."),
+        (errno.EROFS, "x: cannot be written or read (Read-only file system); it must be allowed to this user."),
+        (errno.EEXIST, "x: cannot be used (File exists); a file stands where a folder must be: move it away."),
+        (errno.EISDIR, "x: cannot be used (Is a directory); a folder stands where a file must be: move it away."),
+        (errno.EIO, "x: cannot be used (Input/output error); mend that and run the same again."),
+    ],
+)
+def test_a_path_that_cannot_be_used_is_named_with_a_remedy(number: int, said: str) -> None:
+    assert of_path(OSError(number, os.strerror(number), "x")) == said
+
+
+def test_a_name_of_any_bytes_can_be_written() -> None:
+    assert printable("Bär.png") == "Bär.png"
+    assert printable(os.fsdecode(b"B\xe4r.png")).encode() == b"B\\xe4r.png"
+
+
+def test_a_path_that_is_too_long_is_not_shown_whole() -> None:
+    assert len(of_path(OSError(errno.ENAMETOOLONG, "File name too long", "n" * 5000))) < 250

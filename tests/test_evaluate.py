@@ -175,3 +175,22 @@ def test_tracking_gets_values_and_the_ends_of_the_main_figures(results: dict[str
 def test_reading_the_training_samples_changes_nothing_on_disk(results: dict[str, Path]) -> None:
     split = read_split(results["classification"] / "data", "train")
     assert not split.parts[0].samples.flags.writeable
+
+
+@pytest.mark.parametrize("damage", ["missing", "garbage", "shorter"])
+def test_nothing_is_written_or_taken_away_where_the_data_is_damaged(
+    results: dict[str, Path], tmp_path: Path, damage: str
+) -> None:
+    data, out = judged.write_prepared("classification", tmp_path / "data"), tmp_path / "out"
+    path = data / "test" / "index.parquet"
+    rows = pd.read_parquet(path)
+    path.unlink()
+    if damage == "garbage":
+        path.write_bytes(b"PAR1 not really")
+    elif damage == "shorter":
+        rows[1:].to_parquet(path)
+    out.mkdir()
+    (out / "old.png").write_bytes(b"of the last verdict")
+    with pytest.raises(InputError, match=r"index\.parquet: .*run `assay prepare` again"):
+        evaluate(judged.trained("classification"), data, HOW, out)
+    assert [entry.name for entry in out.iterdir()] == ["old.png"]

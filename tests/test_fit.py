@@ -155,7 +155,7 @@ def test_a_damaged_checkpoint_is_one_sentence(harm, tmp_path: Path) -> None:
 
 def test_a_batch_that_does_not_fit_says_what_to_try() -> None:
     said = r"recipe.batch_size is 512: the device ran out of memory; try 256"
-    with pytest.raises(InputError, match=said), _out_of_memory(batch_size=512):
+    with pytest.raises(InputError, match=said), _out_of_memory("recipe.batch_size is 512", "try 256"):
         torch.empty(2**48)  # more than any machine has: the allocator's own error
 
 
@@ -190,3 +190,12 @@ def test_fp16_without_a_gpu_is_one_sentence() -> None:
 def test_bf16_learns_too() -> None:
     epoch, _ = last(with_values(SMALL, {"precision": "bf16", "epochs": 2}), digits())
     assert epoch.metrics["val/loss"] < math.log(10)
+
+
+def test_no_memory_for_the_model_names_the_backbone(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr("assay.fit.build_model", refuse)
+    with pytest.raises(InputError, match=r"recipe\.backbone is 'cnn': the device ran out of memory; try a smaller one"):
+        next(fit(Recipe(), digits(train=8, validation=8), metric="auto", device="cpu"))

@@ -67,5 +67,5 @@ class TestRooms(ModalityContract):
 
 
 def test_an_unknown_room_is_said_with_the_nearest_name() -> None:
-    with pytest.raises(InputError, match=r"'imge' is not a kind of sample; did you mean 'image'\?"):
+    with pytest.raises(InputError, match=r"data\.modality: 'imge' is not a kind of sample; did you mean 'image'\?"):
         modality.of("imge")

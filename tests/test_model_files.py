@@ -1,6 +1,7 @@
 """A model on disk: what is read is what was written, to the bit, and a damaged folder is one sentence."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -109,6 +110,29 @@ class TestDamage:
         del facts[missing]
         (folder / FACTS).write_text(json.dumps(facts))
         with pytest.raises(InputError, match=rf"model\.json: is damaged \(KeyError: '{missing}'\)"):
+            load_model(folder)
+
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [("spec", {"shape": ["1", "wide", "28"]}), ("spec", {"shape": [28]}), ("task", "clasification"), ("spec", 7)],
+    )
+    def test_facts_of_another_kind_are_one_sentence(self, folder: Path, name: str, value: object) -> None:
+        facts = json.loads((folder / FACTS).read_text())
+        facts[name] = facts[name] | value if isinstance(value, dict) else value
+        (folder / FACTS).write_text(json.dumps(facts))
+        with pytest.raises(InputError, match=r"model\.json: is damaged \((Value|Type)Error: .*run `assay train` again"):
+            load_model(folder)
+
+    def test_a_folder_in_the_place_of_the_facts_is_one_sentence(self, folder: Path) -> None:
+        (folder / FACTS).unlink()
+        (folder / FACTS).mkdir()
+        with pytest.raises(InputError, match=r"model\.json: cannot be used \(Is a directory\); a folder stands where"):
+            load_model(folder)
+
+    def test_a_network_that_is_not_known_is_said_of_its_folder(self, folder: Path) -> None:
+        path = folder / RECIPE
+        path.write_text(path.read_text().replace("backbone: cnn", "backbone: cmm"))
+        with pytest.raises(InputError, match=rf"^{re.escape(str(folder))}: recipe\.backbone: 'cmm' is not a network"):
             load_model(folder)
 
     @pytest.mark.parametrize("name", [TENSORS, RECIPE, FACTS])

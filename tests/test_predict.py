@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from assay.device import resolve_device
 from assay.errors import InputError
 from assay.model_files import save_model
 from assay.outputs import outputs_of, probabilities
-from assay.predict import predict
+from assay.predict import ROWS, predict
 
 
 @pytest.fixture(scope="module")
@@ -138,8 +139,27 @@ class TestTables:
 
     def test_that_are_no_tables_are_refused(self, models: dict[str, Path], tmp_path: Path) -> None:
         (tmp_path / "t.parquet").write_bytes(b"PAR1 not really")
-        with pytest.raises(InputError, match=r"t\.parquet: is no whole table"):
+        with pytest.raises(InputError, match=r"t\.parquet: it is no whole table"):
             as_csv(models["classification"], tmp_path / "t.parquet")
+
+    @pytest.mark.parametrize("rest", [b'"never closed', b"\xff\xfe"], ids=["quote", "bytes"])
+    def test_damaged_behind_their_head_answer_up_to_there(
+        self, models: dict[str, Path], pictures: Path, rest: bytes
+    ) -> None:
+        (pictures / "t.csv").write_bytes(b"image\n" + "ä 0.png\n".encode() * ROWS + rest)
+        stream = io.StringIO()
+        with pytest.raises(InputError, match=rf"1 of {ROWS + 1} samples could not be read"):
+            predict(models["classification"], [pictures / "t.csv"], "csv", stream)
+        *_, last = csv.DictReader(io.StringIO(stream.getvalue()))
+        assert last["name"].endswith(f"t.csv:{ROWS + 1}")
+        assert last["error"].startswith("from here on it is no whole table (")
+
+    def test_of_numbers_are_not_called_empty(self, models: dict[str, Path], pictures: Path) -> None:
+        pd.DataFrame({"image": [1.5]}).to_parquet(pictures / "t.parquet")
+        stream = io.StringIO()
+        with pytest.raises(InputError, match="1 of 1 samples could not be read"):
+            predict(models["classification"], [pictures / "t.parquet"], "csv", stream)
+        assert "column 'image' holds float values; it must hold file paths or bytes" in stream.getvalue()
 
     def test_with_an_empty_cell_answer_for_the_others(self, models: dict[str, Path], pictures: Path) -> None:
         (pictures / "t.csv").write_text('image\nä 0.png\n""\nä 1.png\n', encoding="utf-8")
@@ -197,3 +217,19 @@ def test_answers_come_while_later_samples_are_still_unread(models: dict[str, Pat
     assert next(stream).name == "1"
     assert read <= BATCH_MOST
     stream.close()
+
+
+@pytest.mark.timeout(60)
+def test_odd_names_and_odd_files_are_rows_and_never_a_wait(
+    models: dict[str, Path], pictures: Path, tmp_path: Path
+) -> None:
+    odd = Path(os.fsdecode(b"bad\xff.png"))
+    (tmp_path / odd).write_bytes((pictures / "ä 0.png").read_bytes())
+    os.mkfifo(tmp_path / "pipe.png")
+    stream = io.StringIO()
+    asked = [tmp_path / odd, tmp_path / "pipe.png", tmp_path / f"{'n' * 300}.png", tmp_path / f"{'n' * 300}.csv"]
+    with pytest.raises(InputError, match="3 of 4 samples could not be read"):
+        predict(models["classification"], asked, "csv", stream)
+    rows = list(csv.DictReader(io.StringIO(stream.getvalue().encode().decode())))
+    assert rows[0]["name"].endswith("bad\\xff.png")
+    assert [row["error"] for row in rows] == ["", "it is no regular file", *["File name too long"] * 2]

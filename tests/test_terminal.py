@@ -130,3 +130,20 @@ def test_a_stage_leaves_the_signals_as_they_were() -> None:
     before = signal.getsignal(signal.SIGTERM)
     stage(lambda: None)
     assert signal.getsignal(signal.SIGTERM) == before
+
+
+PATHS = {  # what a stage meets → what it says
+    "Path('x').write_text('')\n Path('x/y').read_text()": "x/y: cannot be used (Not a directory); a file",
+    "Path('x').write_text('')\n Path('x').mkdir()": "x: cannot be used (File exists); a file stands",
+    "Path('n' * 300).exists()": "nnn",
+    "Path('x').mkdir()\n Path('x').read_text()": "x: cannot be used (Is a directory); a folder stands where a file",
+    "Path('gone').read_text()": "gone: cannot be used (No such file or directory); bring it back, or run the stage",
+    "raise MemoryError()": "out of memory (no more is to be had); end other programs, or choose smaller pictures",
+}
+
+
+@pytest.mark.parametrize("body", PATHS)
+def test_what_the_machine_refuses_is_one_sentence(body: str, folder: Path) -> None:
+    ended = run(f"from pathlib import Path\ndef main():\n {body}\nstage(main)")
+    assert (ended.returncode, ended.stderr.count("\n")) == (2, 1)
+    assert ended.stderr.startswith(PATHS[body])

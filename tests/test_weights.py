@@ -138,7 +138,7 @@ class TestHub:
         assert list(read_lock(tmp_path)) == ["test_vit.safetensors"]
 
     def test_a_network_without_weights_is_said_to_have_none(self, tmp_path: Path) -> None:
-        with pytest.raises(InputError, match="no trained weights of 'cnn' are known"):
+        with pytest.raises(InputError, match=r"cnn: no trained weights of it are known; "):
             weights_of(Recipe(backbone="cnn", pretrained=True), tmp_path)
 
 
@@ -161,3 +161,8 @@ class TestPath:
     def test_a_path_to_nothing_is_named(self, tmp_path: Path) -> None:
         with pytest.raises(InputError, match=r"nothing\.safetensors is neither a safetensors file nor the folder"):
             weights_of(Recipe(pretrained="nothing.safetensors"), tmp_path)
+
+
+def test_a_misspelt_network_is_answered_with_the_nearest_one(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"^rsnet18: no trained weights of it are known; did you mean 'resnet18'\?$"):
+        fetch("rsnet18", tmp_path)

@@ -4,6 +4,8 @@ Files, networks and their inputs, the prepared data: what settings.load cannot s
 are those of the rooms; here they get their line. Each room names the setting first, as in `recipe.backbone: 'x' is …`.
 """
 
+import errno
+import os
 import re
 from collections.abc import Callable, Iterator
 from hashlib import blake2b
@@ -11,14 +13,16 @@ from pathlib import Path
 
 from assay.buildable import network_problems
 from assay.data.dataset import About, read_about
-from assay.errors import InputError
+from assay.errors import InputError, of_path
+from assay.modality import of
 from assay.params import PARAMS_PATH, Data, Params
-from assay.settings import load_document, refuse
+from assay.settings import explain_rows, load_document, refuse
 from assay.settings.agreement import misfits
-from assay.settings.document import Problem, Where
+from assay.settings.document import Document, Problem, Where, read_document
 
 PREPARED = Path("results/prepare/data")
 PREPARED_BY = Path(".assay/prepared.txt")  # not beside the data: a path among the settings must not make it another
+PLACES = ("results", *(f"results/{name}" for name in ("prepare", "augment", "search", "train", "evaluate")), ".assay")
 NAMED = re.compile(r"((?:data|augment|recipe|search|evaluate|tracking)(?:\.\w+)+)[: ]")
 
 
@@ -30,7 +34,9 @@ def checked(path: str | Path = PARAMS_PATH, thorough: bool = False) -> Params:
     Raises:
         InputError: every problem, one sentence each.
     """
+    _refuse_places()
     params, document = load_document(path)
+    refuse(document, _raised(lambda: of(params.data.modality)))
     about = _prepared(params.data)
     problems = _raised(lambda: _tracking(params))
     if thorough or about is None:
@@ -39,6 +45,40 @@ def checked(path: str | Path = PARAMS_PATH, thorough: bool = False) -> Params:
         problems += [*misfits(params, {about.task}), *_classes(params, about)]
     refuse(document, [*problems, *network_problems(params, about)])
     return params
+
+
+def placed(error: InputError) -> InputError:
+    """`error` with file and line before each sentence that begins with a setting's name; the rest as it was.
+
+    A setting that the space varies stands there: what a trial or the winner has came from it.
+    """
+    try:
+        document = read_document(PARAMS_PATH, "")
+    except InputError:
+        return error
+    return InputError(*(_placed(sentence, document) for sentence in error.sentences))
+
+
+def _placed(sentence: str, document: Document) -> str:
+    where = _where(sentence)
+    if not where:
+        return sentence
+    varied: Where = ("search", "space", ".".join(map(str, where[1:])))
+    if where[0] == "recipe" and document.has(varied):
+        where = varied
+    return f"{document.at(where)}: {sentence}"
+
+
+def _refuse_places() -> None:
+    """Find out now, and not after the work, that what comes of it cannot be written."""
+    for path in filter(Path.exists, map(Path, PLACES)):
+        if not path.is_dir():
+            wrong = errno.EEXIST
+        elif not os.access(path, os.W_OK | os.X_OK):
+            wrong = errno.EACCES
+        else:
+            continue
+        raise InputError(of_path(OSError(wrong, os.strerror(wrong), str(path))))
 
 
 def _prepared(data: Data) -> About | None:
@@ -56,7 +96,12 @@ def note_prepared(data: Data) -> None:
 
 
 def _is_of_other_settings(data: Data) -> bool:
-    return PREPARED_BY.exists() and PREPARED_BY.read_text(encoding="utf-8").strip() != _hash(data)
+    try:
+        return PREPARED_BY.read_text(encoding="utf-8").strip() != _hash(data)
+    except FileNotFoundError:
+        return False
+    except (OSError, ValueError):  # it says nothing any more, so the source is looked at again
+        return True
 
 
 def _hash(data: Data) -> str:
@@ -76,7 +121,7 @@ def _tracking(params: Params) -> None:
     resolve(params.tracking, Path.cwd())
 
 
-def _raised(look: Callable[[], None]) -> list[Problem]:
+def _raised(look: Callable[[], object]) -> list[Problem]:
     try:
         look()
     except InputError as error:
@@ -85,8 +130,10 @@ def _raised(look: Callable[[], None]) -> list[Problem]:
 
 
 def _where(sentence: str) -> Where:
+    """The setting or section that a sentence begins with; a file may be called `data.csv`."""
     named = NAMED.match(sentence)
-    return tuple(named[1].split(".")) if named else ()
+    known = named is not None and any(f"{row.name}.".startswith(f"{named[1]}.") for row in explain_rows())
+    return tuple(named[1].split(".")) if named is not None and known else ()
 
 
 def _classes(params: Params, about: About) -> Iterator[Problem]:

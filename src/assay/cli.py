@@ -283,14 +283,14 @@ def ui(
 
 @app.command()
 def doctor() -> None:
-    """Look at what Assay stands on, one line each.
+    """Look at what Assay stands on, one line each; exit code 2 where one is WRONG.
 
     Example: assay doctor
     """
     from assay.doctor import examine
 
     if not examine(Path.cwd()):
-        raise SystemExit(1)
+        raise SystemExit(2)
 
 
 @app.command()
@@ -306,7 +306,13 @@ def results() -> None:
 
 def main() -> None:
     """The command `assay`: exit code 2 and one sentence for wrong words and wrong input."""
-    stage(_main)
+    stage(_main, _placed)
+
+
+def _placed(error: InputError) -> InputError:
+    from assay.check import placed
+
+    return placed(error)
 
 
 def _main() -> None:

@@ -4,7 +4,7 @@ import os
 import platform
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -33,11 +33,17 @@ def _line(label: str, look: Callable[[], str]) -> bool:
     try:
         found, well = look(), True
     except (Wrong, InputError) as error:
-        found, well = "; ".join(str(error).splitlines()), False
+        found, well = "; ".join(_sentences(error)), False
     except Exception as error:  # noqa: BLE001  a broken library may raise anything: that is what is looked for
         found, well = f"{type(error).__name__}: {error}", False
     say(f"{'ok   ' if well else 'WRONG'}  {label}: {found}")
     return well
+
+
+def _sentences(error: Wrong | InputError) -> Sequence[str]:
+    from assay.check import placed
+
+    return placed(error).sentences if isinstance(error, InputError) else [str(error)]
 
 
 def _python() -> str:

@@ -1,12 +1,25 @@
-"""What a person can mend. Owns the wording of errors in settings and data; never raised for our own bugs.
+"""What a person can mend. Owns the wording of errors in settings, data and files; never raised for our own bugs.
 
 Exception
 └── InputError            one or more sentences, exit code 2, no stack trace
 """
 
 import difflib
+import errno
+import os
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+REFUSED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
+REMEDIES = {  # what would be right where a path cannot be used
+    errno.ENAMETOOLONG: "give it a shorter name.",
+    errno.EEXIST: "a file stands where a folder must be: move it away.",
+    errno.ENOTDIR: "a file stands where a folder must be: move it away.",
+    errno.EISDIR: "a folder stands where a file must be: move it away.",
+    errno.ENOENT: "bring it back, or run the stage that writes it again.",
+}
+LONGEST = 120  # characters of a path that a sentence shows
 
 
 class InputError(Exception):
@@ -48,3 +61,31 @@ def gather(errors: Sequence[InputError]) -> None:
     sentences = dict.fromkeys(sentence for error in errors for sentence in error.sentences)
     if sentences:
         raise InputError(*sentences)
+
+
+def of_path(error: OSError, place: object = None) -> str:
+    """The sentence about a path that the file system will not have: full, refused, too long, in the way, gone."""
+    named = printable(str(error.filename if place is None else place))
+    named = named if len(named) <= LONGEST else f"{named[: LONGEST - 1]}…"
+    if error.errno in FULL:
+        return f"{named}: the disk is full; free some space and run the same command again."
+    why = error.strerror or type(error).__name__
+    if error.errno in REFUSED:
+        return f"{named}: cannot be written or read ({why}); it must be allowed to this user."
+    return f"{named}: cannot be used ({why}); {REMEDIES.get(error.errno or 0, 'mend that and run the same again.')}"
+
+
+def printable(name: str) -> str:
+    """A name as every file and table can hold it; bytes of it that are no UTF-8 become `\\xff`."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return os.fsencode(name).decode("utf-8", "backslashreplace")
+    return name
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Python's and numpy's; torch's by its name, since torch is not imported for it; its CPU allocator has no class."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from assay.data.dataset import SPLITS, About, read_about, read_split
+from assay.data.dataset import SPLITS, About, read_about, read_index, read_split
 from assay.device import deterministic, resolve_device
 from assay.errors import InputError
 from assay.intervals import DIGITS, Interval, wilson
@@ -37,22 +37,23 @@ def evaluate(trained: "Trained", data: Path, how: Evaluate, out: Path) -> Verdic
     """Judge `trained` on the test split of the prepared data set in `data` and write everything into `out`.
 
     Raises:
-        InputError: the model is of other data than `data`, or its test split is empty.
+        InputError: the model is of other data than `data`, or that is damaged, or its test split is empty; nothing is
+            written then.
     """
     from assay.evaluation_pictures import draw_all
 
     judged = look(trained, data, how)
+    keys, names = read_index(data, "test", len(judged.split))  # the last of the inputs: from here on all are whole
     out.mkdir(parents=True, exist_ok=True)
     for old in [*out.glob("*.png"), out / "confusion.csv"]:  # another task's, or mistakes that are no more
         old.unlink(missing_ok=True)
     verdict = judged.verdicts["test"]
     (out / "metrics.json").write_text(metrics_text(verdict.figures), encoding="utf-8")
     (out / "report.json").write_text(json.dumps(_report(judged), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    index = pd.read_parquet(data / "test" / "index.parquet", columns=["key", "name"])
-    pq.write_table(_predictions(judged, index), out / "predictions.parquet")
+    pq.write_table(_predictions(judged, keys, names), out / "predictions.parquet")
     if judged.about.task == "classification":
         _confusion(judged).to_csv(out / "confusion.csv", index=False)
-    draw_all(judged, trained.model, index["name"].tolist(), out)
+    draw_all(judged, trained.model, names, out)
     return verdict
 
 
@@ -135,8 +136,8 @@ def _base(judged: Judged) -> dict[str, Any] | None:
     return {"says": judged.names[int(counts.argmax())], "accuracy": share.rounded()}
 
 
-def _predictions(judged: Judged, index: pd.DataFrame) -> pa.Table:
-    columns: dict[str, Any] = {"key": index["key"].tolist(), "name": index["name"].tolist()}
+def _predictions(judged: Judged, keys: list[str], samples: list[str]) -> pa.Table:
+    columns: dict[str, Any] = {"key": keys, "name": samples}
     targets, said, names = judged.targets, judged.said, judged.names
     if judged.about.task == "classification":
         columns["true"] = [names[k] for k in targets]

@@ -10,7 +10,7 @@ import os
 import warnings
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -158,7 +158,8 @@ def _whole(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror or error}).") from error
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):  # the sentence is about `path`
+            part.unlink(missing_ok=True)
 
 
 def _write_onnx(served: Served, example: Tensor, path: Path, facts: dict[str, str]) -> None:

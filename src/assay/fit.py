@@ -25,7 +25,7 @@ from assay import augment
 from assay.data.dataset import Dataset
 from assay.descent import decay_weights, make_optimizer, rate_at, set_rate
 from assay.device import autocast, deterministic, resolve_device, resolve_precision
-from assay.errors import InputError
+from assay.errors import InputError, is_out_of_memory
 from assay.feed import Batch, Feed
 from assay.metric import better, resolve_metric
 from assay.modality import Weights
@@ -127,11 +127,14 @@ def fit(
     Raises:
         InputError: the recipe does not fit the data, a state of another run, or no memory for the batch size.
     """
-    training = _Training(recipe, data, metric, weights, resolve_device(device), memory_limit)
-    if resume is not None:
-        training.restore(resume)
+    with _out_of_memory(f"recipe.backbone is {recipe.backbone!r}", "try a smaller one, or a smaller recipe.input_size"):
+        training = _Training(recipe, data, metric, weights, resolve_device(device), memory_limit)
+        if resume is not None:
+            training.restore(resume)
+    half = recipe.batch_size // 2
+    remedy = f"try {half}" if half else "try a smaller recipe.input_size or backbone"
     while training.epoch < recipe.epochs and training.stopped is None:
-        with deterministic(training.device), _out_of_memory(recipe.batch_size):
+        with deterministic(training.device), _out_of_memory(f"recipe.batch_size is {recipe.batch_size}", remedy):
             epoch = training.next_epoch()
         yield epoch
 
@@ -362,12 +365,11 @@ def _copied(value: Any) -> Any:
 
 
 @contextmanager
-def _out_of_memory(batch_size: int) -> Iterator[None]:
+def _out_of_memory(setting: str, remedy: str) -> Iterator[None]:
+    """The device's want of memory as a sentence about the setting that takes most of it."""
     try:
         yield
-    except RuntimeError as error:  # torch.OutOfMemoryError is one; the CPU's allocator has no class of its own
-        said = str(error)
-        if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in said:
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
             raise
-        remedy = f"try {batch_size // 2}" if batch_size > 1 else "try a smaller recipe.input_size or backbone"
-        raise InputError(f"recipe.batch_size is {batch_size}: the device ran out of memory; {remedy}.") from error
+        raise InputError(f"{setting}: the device ran out of memory; {remedy}.") from error

@@ -124,7 +124,7 @@ def of(name: str) -> Modality:
     if name in strangers:
         loaded: Modality = strangers[name].load()
         return loaded
-    raise InputError(f"{name!r} is not a kind of sample; {nearest(name, {*ROOMS, *strangers})}")
+    raise InputError(f"data.modality: {name!r} is not a kind of sample; {nearest(name, {*ROOMS, *strangers})}")
 
 
 def empty(spec: Spec, count: int) -> NDArray[Any]:

@@ -25,7 +25,7 @@ from torch import Tensor
 
 from assay import settings
 from assay.data.dataset import About
-from assay.errors import InputError
+from assay.errors import InputError, of_path
 from assay.models import Model, build_model
 from assay.params import Data, Recipe
 from assay.tensors import Mismatch, copy_weights, packed, sha256, unpacked, write_whole
@@ -87,13 +87,16 @@ def load_model(folder: Path) -> Trained:
         InputError: the folder holds no model, a damaged one, or one of a later version of this layout.
     """
     facts = read_facts(folder)
-    recipe = settings.read_recipe(folder / RECIPE)
+    recipe = settings.read_recipe(folder / RECIPE, "run `assay train` again.")
     tensors = read_tensors(folder, facts)
     try:
         about, data = About.from_json(facts, facts["data_version"]), Data.model_validate_json(json.dumps(facts["data"]))
     except (KeyError, TypeError, ValueError) as error:
         raise _damaged(folder / FACTS, error) from error
-    model = build_model(recipe, about.spec, about.num_outputs, None)
+    try:
+        model = build_model(recipe, about.spec, about.num_outputs, None)
+    except InputError as error:  # a network or a kind of sample that is not known here
+        raise InputError(*(f"{folder}: {sentence}" for sentence in error.sentences)) from error
     if "output_mean" in tensors and "output_std" in tensors:
         model.scale_outputs(tensors["output_mean"].numpy(), tensors["output_std"].numpy())
     try:
@@ -115,6 +118,8 @@ def read_facts(folder: Path) -> dict[str, Any]:
         found = facts["format"]
     except (FileNotFoundError, NotADirectoryError) as error:
         raise InputError(f"{folder}: holds no trained model ({FACTS} is missing); run `assay train` first.") from error
+    except OSError as error:
+        raise InputError(of_path(error)) from error
     except (ValueError, KeyError, TypeError) as error:
         raise _damaged(path, error) from error
     if found != FORMAT:

@@ -6,7 +6,7 @@ Names are the contract: `recipe.optimizer.lr` here is `optimizer.lr` in the sear
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 PARAMS_PATH = "params.yaml"
 
@@ -36,6 +36,13 @@ SMALLER_IS_BETTER = frozenset({"loss", "rmse", "mae"})
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
+def _whole(value: Any) -> Any:
+    """Nothing but a whole number: true equals 1, and 3.0 equals 3, so a choice among numbers would take them."""
+    if type(value) is not int:
+        raise ValueError("must be a whole number")
+    return value
+
+
 class Section(BaseModel):
     """A part of params.yaml: unknown names are refused, types are strict, nothing is changed after reading."""
 
@@ -60,7 +67,7 @@ class Data(Section):
         None, description="side in pixels; null: the pictures' own, where all are equal and square"
     )
     resize: Literal["crop", "pad", "stretch"] = Field("crop", description="how a picture that is not square becomes so")
-    channels: Literal[1, 3] = Field(3, description="1 grey, 3 RGB")
+    channels: Annotated[Literal[1, 3], BeforeValidator(_whole)] = Field(3, description="1 grey, 3 RGB")
     splits: Splits = Field(default_factory=Splits, description="shares of train, validation and test; they sum to 1")
     split_key: str = Field("assay", description="key of the hash that splits; another key is another split")
     max_bad: Share = Field(0.01, description="share of unreadable samples that is tolerated")
@@ -140,7 +147,7 @@ class Recipe(Section):
     focal_gamma: Annotated[float, Field(ge=0, le=10)] = Field(2.0, description="focal: how much easy samples fade")
     huber_delta: Annotated[float, Field(gt=0, le=1000)] = Field(1.0, description="huber: error where it turns linear")
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = Field(0.0, description="share of a target spread over all")
-    class_weights: Literal["balanced"] | dict[str, float] | None = Field(
+    class_weights: Literal["balanced"] | dict[str, Annotated[float, Field(gt=0)]] | None = Field(
         None, description="weight of a class in the loss: null, balanced (1 / frequency), or class → weight"
     )
     optimizer: Optimizer = Field(default_factory=Optimizer, description="how weights move")

@@ -8,7 +8,7 @@ import csv
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -19,8 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assay import modality
+from assay.data.raw import read_regular
 from assay.device import resolve_device
-from assay.errors import InputError, nearest
+from assay.errors import InputError, nearest, of_path, printable
 from assay.intervals import DIGITS
 from assay.judged import labels_of
 from assay.modality import Sample, Spec, Unreadable
@@ -117,11 +118,13 @@ def decode(content: bytes | Path | Unreadable, spec: Spec, how: Data) -> Sample 
     if how.image_size is None and "width" in spec.axes:  # prepared in the pictures' own size: a new one must fit that
         how = how.model_copy(update={"image_size": spec.shape[spec.axes.index("width")]})
     try:
-        sample = modality.of(spec.modality).decode(content if isinstance(content, bytes) else content.read_bytes(), how)
+        sample = modality.of(spec.modality).decode(
+            content if isinstance(content, bytes) else read_regular(content), how
+        )
     except Unreadable as error:
         return error
     except OSError as error:
-        return Unreadable(error.strerror or type(error).__name__)
+        return Unreadable(error.strerror or str(error))
     if sample.array.shape != spec.shape:
         return Unreadable(f"its shape is {sample.array.shape}, the model's {spec.shape}")
     return sample
@@ -136,25 +139,36 @@ def list_samples(paths: Sequence[Path], how: Data, suffixes: frozenset[str]) -> 
     Raises:
         InputError: a table lacks the column `data.image`, or is damaged; before anything is answered.
     """
-    tables = [path for path in paths if path.suffix.lower() in TABLES and path.is_file()]
-    for table in tables:
+    for table in filter(_is_table, paths):
         _columns(table, how.image)
     return chain.from_iterable(_under(path, how.image, suffixes) for path in paths)
 
 
+def _is_table(path: Path) -> bool:
+    return path.suffix.lower() in TABLES and _is_there(path.is_file)
+
+
+def _is_there(look: Callable[[], bool]) -> bool:
+    try:
+        return look()
+    except OSError:  # a name that is too long; it gets its answer where it is read
+        return False
+
+
 def _under(path: Path, column: str, suffixes: frozenset[str]) -> Iterator[Asked]:
-    if path.is_dir():
+    name = printable(str(path))
+    if _is_there(path.is_dir):
         found = False
         for file in _files(path):
             if file.suffix.lower() in suffixes:
                 found = True
-                yield Asked(str(file), file)
+                yield Asked(printable(str(file)), file)
         if not found:
-            yield Asked(str(path), Unreadable("the folder holds no sample that could be read"))
-    elif path.suffix.lower() in TABLES and path.is_file():
+            yield Asked(name, Unreadable("the folder holds no sample that could be read"))
+    elif _is_table(path):
         yield from _rows(path, column)
     else:
-        yield Asked(str(path), path)
+        yield Asked(name, path)
 
 
 def _files(folder: Path) -> Iterator[Path]:
@@ -171,22 +185,42 @@ def _columns(table: Path, column: str) -> None:
         sep = DELIMITERS.get(table.suffix.lower())
         columns = pq.read_schema(table).names if sep is None else pd.read_csv(table, nrows=0, sep=sep)
         known = [str(name) for name in columns]
-    except (ValueError, OSError) as error:
-        raise InputError(f"{table}: is no whole table ({str(error).splitlines()[0]}).") from error
+    except OSError as error:
+        raise InputError(of_path(error, table) if error.errno else f"{table}: {_torn(error)}.") from error
+    except ValueError as error:  # pandas' and pyarrow's
+        raise InputError(f"{table}: {_torn(error)}.") from error
     if column not in known:
         raise InputError(f"{table}: has no column {column!r}, which the model was trained by; {nearest(column, known)}")
 
 
+def _torn(error: Exception) -> str:
+    said = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+    return f"it is no whole table ({said}); write it again, a CSV in UTF-8"
+
+
 def _rows(table: Path, column: str) -> Iterator[Asked]:
-    for number, cell in enumerate(_cells(table, column), start=1):
-        if isinstance(cell, dict):  # a picture of Hugging Face's datasets: bytes, or a path
-            cell = cell.get("bytes") or cell.get("path")
-        if isinstance(cell, bytes):
-            yield Asked(f"{table}:{number}", cell)
-        elif isinstance(cell, str) and cell:
-            yield Asked(cell, table.parent / cell)
-        else:
-            yield Asked(f"{table}:{number}", Unreadable(f"column {column!r} is empty there"))
+    """Row by row; where a table is damaged, what is behind that place is one answer, with the reason."""
+    number = 0
+    try:
+        for number, cell in enumerate(_cells(table, column), start=1):
+            yield _asked(table, number, column, cell)
+    except (ValueError, OSError) as error:  # pandas' and pyarrow's too
+        yield Asked(printable(f"{table}:{number + 1}"), Unreadable(f"from here on {_torn(error)}"))
+
+
+def _asked(table: Path, number: int, column: str, cell: Any) -> Asked:
+    name = printable(f"{table}:{number}")
+    if cell is None or cell == "" or cell != cell:  # NaN, which is how pandas says that nothing is there
+        return Asked(name, Unreadable(f"column {column!r} is empty there"))
+    found = cell
+    if isinstance(cell, dict):  # a picture of Hugging Face's datasets: bytes, or a path
+        found = cell.get("bytes") or cell.get("path")
+    if isinstance(found, bytes):
+        return Asked(name, found)
+    if isinstance(found, str):
+        return Asked(printable(found), table.parent / found)
+    held = type(cell).__name__
+    return Asked(name, Unreadable(f"column {column!r} holds {held} values; it must hold file paths or bytes"))
 
 
 def _cells(table: Path, column: str) -> Iterator[Any]:

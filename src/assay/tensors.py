@@ -3,6 +3,7 @@
 import hashlib
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import safetensors
@@ -39,7 +40,8 @@ def write_whole(data: bytes, path: Path) -> None:
         part.write_bytes(data)
         part.replace(path)
     except OSError as error:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):  # the sentence is about `path`
+            part.unlink(missing_ok=True)
         raise InputError(f"{path}: cannot be written ({error.strerror}).") from error
 
 

@@ -1,6 +1,5 @@
 """How Assay speaks at the terminal: progress, errors, the closing table. Owns exit codes; computes nothing."""
 
-import errno
 import gc
 import signal
 import sys
@@ -10,15 +9,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, NoReturn, Self
 
-from assay.errors import InputError
+from assay.errors import FULL, REFUSED, InputError, is_out_of_memory, of_path
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
 
 PLAIN_EVERY_S = 5.0  # without a terminal: a line this often, so that an hour is a page of log and not a book
 GO_ON = "what is done is kept. Run the same command again to go on."
-FULL = {errno.ENOSPC, errno.EDQUOT}
-REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 
 def say(text: str) -> None:
@@ -26,21 +23,21 @@ def say(text: str) -> None:
     print(text, flush=True)
 
 
-def stage(main: Callable[[], None]) -> None:
-    """Run a stage or a verb and turn its end into words and an exit code.
+def stage(main: Callable[[], None], placed: Callable[[InputError], InputError] | None = None) -> None:
+    """Run a stage or a verb and turn its end into words and an exit code; `placed` gives a setting's name its line.
 
-    Exit codes: 2 with one line a sentence for what a person can mend (a full disk too), 130 after Ctrl-C and 143 after
-    SIGTERM with a line on how to go on. Our own bugs keep their stack trace.
+    Exit codes: 2 with one line a sentence for what a person can mend (a path that cannot be used and too little memory
+    too), 130 after Ctrl-C and 143 after SIGTERM with a line on how to go on. Our own bugs keep their stack trace.
     """
     before = signal.signal(signal.SIGTERM, _terminated)
     try:
         main()
     except InputError as error:
-        _leave(2, *error.sentences)
+        _leave(2, *(placed(error) if placed else error).sentences)
     except KeyboardInterrupt:
         _leave(130, f"Stopped; {GO_ON}")
     except Exception as error:
-        sentence = _disk(error)
+        sentence = _of_machine(error)
         if sentence is None:
             raise
         _leave(2, sentence)
@@ -60,15 +57,18 @@ def _leave(code: int, *sentences: str) -> NoReturn:
     raise SystemExit(code)
 
 
-def _disk(error: BaseException | None) -> str | None:
-    """The sentence where the disk is full or refuses, also below what a library made of it."""
-    while error is not None:
-        if isinstance(error, OSError) and error.errno in FULL | REFUSED:
-            place = error.filename or Path.cwd()
-            if error.errno in FULL:
-                return f"{place}: the disk is full; free some space and run the same command again."
-            return f"{place}: cannot be written or read ({error.strerror}); it must be allowed to this user."
-        error = error.__cause__ or error.__context__
+def _of_machine(error: Exception) -> str | None:
+    """The sentence where it is the machine that refuses: a path, the disk, memory; else None."""
+    if isinstance(error, OSError) and error.filename is not None:
+        return of_path(error)
+    below: BaseException | None = error
+    while below is not None:
+        if isinstance(below, OSError) and below.errno in FULL | REFUSED:  # also below what a library made of it
+            return of_path(below, below.filename or Path.cwd())
+        below = below.__cause__ or below.__context__
+    if is_out_of_memory(error):
+        said = (str(error).strip() or "no more is to be had").splitlines()[0].rstrip(".")
+        return f"out of memory ({said}); end other programs, or choose smaller pictures, batches or a smaller network."
     return None
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
-from assay.errors import InputError
+from assay.errors import InputError, nearest
 from assay.modality import Weights
 from assay.model_files import FACTS, read_facts, read_tensors
 from assay.params import Recipe
@@ -75,7 +75,7 @@ def read_lock(root: Path) -> dict[str, str]:
     if not path.exists():
         return {}
     found = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), start=1):
         digest, _, file = line.partition("  ")
         if len(digest) != 64 or not file:
             raise InputError(f"{path}:{number}: must be a SHA-256, two blanks and a file name, as sha256sum writes it.")
@@ -132,7 +132,7 @@ def _from_hub(name: str, path: Path) -> bytes:
 
     known = timm.get_pretrained_cfg(name) if timm.is_model(name) else None
     if known is None or not known.has_weights:
-        raise InputError(f"recipe.pretrained: no trained weights of {name!r} are known.")
+        raise InputError(f"{name}: no trained weights of it are known; {nearest(name, _fetchable())}")
     try:
         with _without_waiting():
             network = timm.create_model(name, pretrained=True)
@@ -143,6 +143,12 @@ def _from_hub(name: str, path: Path) -> bytes:
             f"a network, and put the file at {path}. ({why})"
         ) from error
     return packed(network.state_dict())
+
+
+def _fetchable() -> list[str]:
+    import timm
+
+    return sorted({name.partition(".")[0] for name in timm.list_pretrained()})
 
 
 @contextmanager
@@ -173,10 +179,10 @@ def _at(path: Path, backbone: str) -> Weights:
     """Weights at a path: a safetensors file, or the folder of a trained model, whose backbone is taken."""
     if (path / FACTS).exists():
         facts = read_facts(path)
-        if facts["network"]["backbone"] != backbone:
-            raise InputError(
-                f"recipe.pretrained: {path} holds a {facts['network']['backbone']}, and the recipe wants a {backbone}."
-            )
+        network = facts.get("network")
+        found = network.get("backbone") if isinstance(network, dict) else None
+        if found != backbone:
+            raise InputError(f"recipe.pretrained: {path} holds a {found}, and the recipe wants a {backbone}.")
         own = "backbone."
         return {key.removeprefix(own): t for key, t in read_tensors(path, facts).items() if key.startswith(own)}
     if not path.is_file():

@@ -234,6 +234,7 @@ def wrong(place: Path) -> list[tuple[dict[str, Any], str]]:
         (table | {"path": "no.csv"}, r"no\.csv is empty; it needs a line of column names"),
         (table | {"path": "short.csv"}, r"short\.csv: line 3 has 1 values for 2 columns; mend the line"),
         (table | {"path": "latin.csv"}, r"latin\.csv is not UTF-8 text"),
+        (table | {"path": "n" * 300}, r"data\.path: n{119}…: cannot be used \(File name too long\); give it a shorter"),
         (table | {"path": "bad.parquet"}, r"bad\.parquet cannot be read as Parquet"),
         (
             table | {"path": "numbers.parquet"},
@@ -247,11 +248,35 @@ def wrong(place: Path) -> list[tuple[dict[str, Any], str]]:
     ]
 
 
-@pytest.mark.parametrize("number", range(20))
+@pytest.mark.parametrize("number", range(21))
 def test_what_is_wrong_with_a_source_is_one_sentence(folder: Path, number: int) -> None:
     cases = wrong(folder)
-    assert len(cases) == 20
+    assert len(cases) == 21
     settings, said = cases[number]
     with pytest.raises(InputError, match=said) as caught:
         list(open_source(Data(**settings)))
     assert len(caught.value.sentences) == 1 and os.linesep not in caught.value.sentences[0]
+
+
+@pytest.mark.timeout(60)
+def test_a_pipe_is_no_sample_and_never_a_wait(tmp_path: Path) -> None:
+    fill(tmp_path / "set", {"cat": 1, "dog": 1})
+    os.mkfifo(tmp_path / "set/cat/pipe.png")
+    (tmp_path / "set/dog/gone.png").symlink_to("nowhere")
+    source = open_source(Data(source="folder", path=str(tmp_path / "set")))
+    assert source.notes == ["no regular files, ignored: cat/pipe.png."]
+    assert [raw.name for raw in source] == ["cat/0.png", "dog/1.png", "dog/gone.png"]
+    with pytest.raises(OSError, match="it is no regular file"):
+        Raw("pipe", tmp_path / "set/cat/pipe.png", ("cat",)).read()
+
+
+def test_names_that_are_no_utf8_are_read_and_can_be_written(tmp_path: Path) -> None:
+    fill(tmp_path / "set", {"cat": 1, os.fsdecode(b"B\xe4r"): 1})
+    (tmp_path / "set/cat/0.png").rename(tmp_path / "set/cat" / os.fsdecode(b"\xff.png"))
+    (tmp_path / "set/cat" / os.fsdecode(b"\xfe.txt")).write_text("")
+    source = open_source(Data(source="folder", path=str(tmp_path / "set")))
+    found = list(source)
+    assert {raw.name.encode() for raw in found} == {b"cat/\\xff.png", b"B\\xe4r/1.png"}
+    assert list(source.labels()) == [raw.labels for raw in found]
+    assert "\n".join(source.notes).encode() == b"of no known kind, ignored: cat/\\xfe.txt."
+    assert all(decode(raw.read(), Data(image_size=16)) for raw in found)

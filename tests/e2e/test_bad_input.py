@@ -59,9 +59,11 @@ SETTINGS = {  # params.yaml → the sentence, after `params.yaml:`
 }
 DATA = {  # params.yaml → the sentence of the stage that looks into the data
     NO_SEARCH
-    + "data: {source: folder, path: one}": "data.target: every sample is 'cat'; a classifier needs at least two "
+    + "data: {source: folder, path: one}": "2: data.target: every sample is 'cat'; a classifier needs at least two "
     "classes.",
-    NO_SEARCH + TABLE + "label, task: regression}": "data.target: 'label' of sample 1 is 'cat', not a finite number; ",
+    NO_SEARCH
+    + TABLE
+    + "label, task: regression}": "2: data.target: 'label' of sample 1 is 'cat', not a finite number; ",
 }
 
 
@@ -102,7 +104,7 @@ def test_data_that_nothing_can_be_learnt_from_is_one_sentence(
 ) -> None:
     Path("params.yaml").write_text(text)
     [said] = ended("prepare", capsys)
-    assert said.startswith(DATA[text])
+    assert said.startswith(f"params.yaml:{DATA[text]}")
 
 
 def test_several_mistakes_are_said_together(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -118,7 +120,7 @@ def test_a_tracking_server_that_is_away_is_found_before_the_work(
         address = f"http://127.0.0.1:{closed.getsockname()[1]}"
         Path("params.yaml").write_text(f"{NO_SEARCH}{FOLDER}tracking: {{uri: '{address}'}}")
         [said] = ended("prepare", capsys)
-    assert said.startswith(f"tracking.uri: no MLflow server at {address} (")
+    assert said.startswith(f"params.yaml:3: tracking.uri: no MLflow server at {address} (")
     assert "right would be null" in said
 
 
@@ -169,6 +171,6 @@ def test_a_full_disk_is_one_sentence_and_what_was_half_written_is_taken_away(pro
     (project / "params.yaml").write_text(NO_SEARCH + FOLDER.replace("16", "32"))
     with small_disk(project / "results"):
         assert refused(project) == [
-            "results/prepare: cannot be written (No space left on device); free space or name another place."
+            "results/prepare: the disk is full; free some space and run the same command again."
         ]
         assert not list(project.glob("results/*/*"))

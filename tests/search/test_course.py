@@ -46,3 +46,24 @@ def test_workers_rungs_and_the_best_recipe_are_said_as_trials_come_and_go(tmp_pa
         assert beneath[1].startswith("rungs    2 at epoch 1, ")
         assert beneath[2].startswith(f"trial {won.number}  ")
         assert {each.stay.worker for each in study.tried() if each.stay} == {"machine/0", "machine/1"}
+
+
+@pytest.mark.e2e
+def test_why_trials_fail_is_said_when_it_happens_and_once_a_reason(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with opened(tmp_path) as study, open_tracker(Tracking(), tmp_path, {}) as tracker:
+        course = Course(study, tracker, tracker.start("search", kind="search"), Heard("search", 6), workers=1)
+        capsys.readouterr()
+        heard = []
+        for number, reason in enumerate(["no weights.", "no weights.", "its worker died:\nkilled"]):
+            asked = course.next()
+            assert asked is not None
+            assert asked.number == number
+            course.report(number, {"failed": reason, "seconds": 0.0, "worker": "machine/0"})
+            heard.append(capsys.readouterr().out)
+    assert heard == [
+        "search: trial 0 failed: no weights.\n",
+        "",
+        "search: trial 2 failed: its worker died: killed\n",
+    ]

@@ -128,3 +128,17 @@ def test_a_rule_rests_while_one_of_its_settings_is_wrong_by_itself(tmp_path: Pat
         "1: data.source is 'foldr'; did you mean 'folder'?",
         "2: recipe.epochs is 0; it must be a whole number from 1 to 100000.",
     ]
+
+
+@pytest.mark.parametrize("text", ["data: {channels: 1}", "search: {space: {}}", "search: {seed: 1}"])
+def test_defaults_agree_with_each_other_without_a_space_there_is_nothing_to_search(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(text)
+    assert not load(path).search.space
+
+
+def test_what_nobody_wrote_is_said_beside_no_other_error(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text("recipe: {epochs: 0}")
+    with pytest.raises(InputError, match=r"\A[^\n]*params\.yaml:1: recipe\.epochs is 0; [^\n]*\Z"):
+        load(path)

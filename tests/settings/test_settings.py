@@ -140,7 +140,7 @@ BROKEN = {
     "search: {trials: 0}\n4: x\n": "params.yaml:2: '4' is not a setting of params.yaml; "
     "known are augment, data, evaluate, recipe, search, tracking.",
     "search: {trials: 0}\nrecipe: {class_weights: {3: 1.5}}\n": "params.yaml:2: recipe.class_weights is {3: 1.5}; "
-    "it must be 'balanced', a mapping of names to numbers or null (a name that is a number stands in quotes).",
+    "it must be 'balanced', a mapping of names to numbers above 0 or null (a name that is a number stands in quotes).",
 }
 
 
@@ -193,7 +193,7 @@ recipe_values = st.fixed_dictionaries(
         "backbone": st.text(min_size=1, max_size=20),
         "pretrained": st.booleans() | st.text(min_size=1),
         "freeze": st.none() | st.just("backbone") | st.integers(1, 9),
-        "class_weights": st.none() | st.dictionaries(st.text(), st.floats(allow_nan=False, allow_infinity=False)),
+        "class_weights": st.none() | st.dictionaries(st.text(), st.floats(1e-9, 1e9)),
         "optimizer.lr": st.floats(1e-300, 100),
         "regularization.l1": st.floats(0, 1),
         "seed": st.integers(0, 2**32 - 1),
@@ -249,3 +249,31 @@ def test_the_settings_as_shipped_are_complete_and_sound() -> None:
         for part in name.split("."):
             assert part in branch, f"params.yaml does not show {name}"
             branch = branch[part]
+
+
+@pytest.mark.parametrize("key", ["null", "? [a, b]", "1.5", "true", "? {a: 1}", "2020-01-01"])
+def test_what_is_no_name_is_said_with_its_line(key: str, tmp_path: Path) -> None:
+    for text in (
+        f"{SOUND}{key}\n: 2\n" if key.startswith("?") else f"{SOUND}{key}: 2\n",
+        f"search: {{trials: 0}}\nrecipe:\n {{class_weights: {{{key} : 2.0}}}}",
+    ):
+        (said,) = sentences(written(tmp_path, text))
+        assert said == (
+            "params.yaml:3: what stands before this colon is no name; it must be text, in quotes if it reads as "
+            "something else."
+        )
+
+
+@pytest.mark.parametrize("value", ['"3"', "true", "1.0", "2"])
+def test_a_choice_among_numbers_takes_these_numbers_alone(value: str, tmp_path: Path) -> None:
+    (said,) = sentences(written(tmp_path, SOUND + f"data: {{channels: {value}}}\n"))
+    assert said == f"params.yaml:3: data.channels is {shown(YAML(typ='safe').load(value))}; it must be 1 or 3."
+
+
+@pytest.mark.parametrize("weight", ["-1.0", "0.0"])
+def test_a_class_weighs_more_than_nothing(weight: str, tmp_path: Path) -> None:
+    (said,) = sentences(written(tmp_path, SOUND + f"recipe:\n  class_weights: {{a: {weight}, b: 1.0}}\n"))
+    assert said == (
+        f"params.yaml:4: recipe.class_weights is {{a: {weight}, b: 1.0}}; it must be 'balanced', a mapping of names to "
+        "numbers above 0 or null."
+    )

@@ -1,4 +1,5 @@
 import http.server
+import re
 import socket
 import sqlite3
 import threading
@@ -70,10 +71,16 @@ def test_a_host_that_nobody_knows_is_found_within_ten_seconds(bare_root: Path) -
     assert time.monotonic() - began < 10
 
 
-@pytest.mark.parametrize("uri", ["http://", "http://:80:80", "http://127.0.0.1:notaport"])
-def test_a_senseless_address_is_a_sentence(uri: str, bare_root: Path) -> None:
-    with pytest.raises(InputError, match=r"tracking\.uri: no MLflow server at .*; right would be"):
-        address.reach(at(uri, bare_root))
+@pytest.mark.parametrize("uri", ["http://", "http://:80:80", "http://127.0.0.1:notaport", "http://[::1"])
+def test_what_is_no_address_is_refused_before_anybody_is_asked(uri: str, bare_root: Path) -> None:
+    said = rf"tracking\.uri: '{re.escape(uri)}' (is no address|names no server).*right would be"
+    with pytest.raises(InputError, match=said):
+        at(uri, bare_root)
+
+
+def test_a_password_is_not_shown_in_what_is_no_address(bare_root: Path) -> None:
+    with pytest.raises(InputError, match=r"'http://me:\*\*\*@h:port' is no address"):
+        at("http://me:secret@h:port", bare_root)
 
 
 def test_a_server_that_says_nothing_is_found_within_ten_seconds(
@@ -155,3 +162,8 @@ def test_a_database_that_cannot_be_opened_is_a_sentence_without_its_password(
     with pytest.raises(InputError, match=rf"tracking\.uri: .*{why}") as told:
         address.reach(at(uri, bare_root))
     assert "secret" not in str(told.value)
+
+
+@pytest.mark.parametrize("uri", ["databricks", "databricks-uc", "databricks://profile"])
+def test_databricks_is_a_store_by_its_word_alone(uri: str, bare_root: Path) -> None:
+    assert at(uri, bare_root).scheme in ("databricks", "databricks-uc")

@@ -19,8 +19,9 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from assay.errors import InputError
+from assay.errors import InputError, of_path
 from assay.modality import Spec
+from assay.params import LOSSES_OF_TASK
 
 SPLITS = ("train", "validation", "test")
 
@@ -72,11 +73,16 @@ class About:
         """From what `asdict` made of it, as JSON gives that back.
 
         Raises:
-            KeyError, TypeError: something is missing or of another kind.
+            KeyError, TypeError, ValueError: something is missing or of another kind.
         """
         spec, classes = said["spec"], said["classes"]
+        shape, axes = tuple(map(int, spec["shape"])), tuple(spec["axes"])
+        if len(shape) != len(axes):
+            raise ValueError(f"{len(axes)} axes for a shape of {len(shape)}")
+        if said["task"] not in LOSSES_OF_TASK:
+            raise ValueError(f"{said['task']!r} is no task")
         return cls(
-            spec=Spec(spec["modality"], tuple(spec["shape"]), spec["dtype"], tuple(spec["axes"])),
+            spec=Spec(spec["modality"], shape, str(np.dtype(spec["dtype"])), axes),
             task=said["task"],
             target_names=tuple(said["target_names"]),
             classes=None if classes is None else tuple(classes),
@@ -115,23 +121,46 @@ def read_about(folder: Path) -> About:
         return About.from_json(said, said["version"])
     except FileNotFoundError as error:
         raise InputError(f"{path}: there is no prepared data set; run `assay prepare` first.") from error
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: is damaged ({error}); run `assay prepare` again.") from error
+    except OSError as error:
+        raise InputError(of_path(error)) from error
 
 
 def read_split(folder: Path, name: str, augmented: Path | None = None) -> Split:
     """Open one split, memory-mapped; with `augmented`, the copies follow the originals as a second part.
 
     Raises:
-        InputError: an array is missing, cut short, or does not fit the others.
+        InputError: an array is missing, cut short, or does not fit the others or dataset.json.
     """
-    parts = [_part(folder / name)]
+    about = read_about(folder)
+    parts = [_part(folder / name, about)]
     if augmented is not None and (augmented / "samples.npy").exists():
-        parts.append(_part(augmented))
+        parts.append(_part(augmented, about))
     keys = _array(folder / name / "keys.npy")
     if len(keys) != len(parts[0]):
         raise InputError(f"{folder / name}: {len(keys)} keys for {len(parts[0])} samples; run `assay prepare` again.")
     return Split(tuple(parts), keys)
+
+
+def read_index(folder: Path, name: str, count: int) -> tuple[list[str], list[str]]:
+    """Keys (hex) and names of the `count` samples of a split.
+
+    Raises:
+        InputError: index.parquet is missing, damaged, or of other samples.
+    """
+    from pyarrow import ArrowException
+    from pyarrow.parquet import read_table
+
+    path = folder / name / "index.parquet"
+    try:
+        table = read_table(path, columns=["key", "name"])
+    except (ArrowException, OSError) as error:
+        said = str(error).splitlines()[0]
+        raise InputError(f"{path}: is missing or damaged ({said}); run `assay prepare` again.") from error
+    if len(table) != count:
+        raise InputError(f"{path}: has {len(table)} rows for {count} samples; run `assay prepare` again.")
+    return table["key"].to_pylist(), table["name"].to_pylist()
 
 
 def open_prepared(folder: Path, augmented: Path | None = None) -> Dataset:
@@ -154,8 +183,20 @@ def _version(prepared: str, augmented: Path | None) -> str:
     return prepared if path is None or not path.exists() else path.read_text(encoding="utf-8").strip()
 
 
-def _part(folder: Path) -> Part:
-    part = Part(*(_array(folder / f"{name}.npy") for name in ("samples", "lengths", "targets")))
+def _part(folder: Path, about: About) -> Part:
+    labelled = about.task == "classification"
+    wanted = {  # what each array has a row of
+        "samples": (about.spec.shape, np.dtype(about.spec.dtype)),
+        "lengths": ((), np.dtype(np.int32)),
+        "targets": (() if labelled else (about.num_outputs,), np.dtype(np.int64 if labelled else np.float32)),
+    }
+    arrays = {name: _array(folder / f"{name}.npy") for name in wanted}
+    for name, (shape, dtype) in wanted.items():
+        rows = arrays[name]
+        if rows.shape[1:] != shape or rows.dtype != dtype:
+            found = f"{rows.dtype} of shape {rows.shape}"
+            raise InputError(f"{folder / name}.npy: is damaged ({found}); run the stage that writes it again.")
+    part = Part(*arrays.values())
     if not len(part.samples) == len(part.lengths) == len(part.targets):
         raise InputError(f"{folder}: its arrays differ in length; run the stage that wrote it again.")
     return part
@@ -163,7 +204,9 @@ def _part(folder: Path) -> Part:
 
 def _array(path: Path) -> NDArray[Any]:
     try:
-        array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+        array: Any = np.load(path, mmap_mode="r", allow_pickle=False)
+        if not isinstance(array, np.ndarray) or not array.ndim:  # an archive, or a single number
+            raise ValueError("it holds no rows")
     except FileNotFoundError as error:
         raise InputError(f"{path}: is missing; run the stage that writes it again.") from error
     except (ValueError, EOFError, OSError) as error:

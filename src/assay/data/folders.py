@@ -10,7 +10,7 @@ from pathlib import Path
 
 from assay.data.raw import Labels, Raw, existing
 from assay.data.targets import natural
-from assay.errors import InputError
+from assay.errors import InputError, printable
 
 SPLIT_NAMES = frozenset({"train", "training", "val", "valid", "validation", "dev", "test", "testing"})
 NAMED = 5  # ignored things that a sentence names
@@ -32,15 +32,16 @@ class Folder:
         self._check()
 
     def labels(self) -> Iterator[Labels]:
-        return ((class_name,) for class_name, _ in self._files)
+        return ((printable(class_name),) for class_name, _ in self._files)
 
     def __iter__(self) -> Iterator[Raw]:
         for class_name, name in self._files:
-            yield Raw(name, self._path / name, (class_name,))
+            yield Raw(printable(name), self._path / name, (printable(class_name),))
 
     def _walk(self) -> list[tuple[str, str]]:
         """Pairs (class, name) of every sample; notes what is passed over."""
-        ignored: dict[str, list[str]] = {"hidden": [], "of no known kind": [], "outside a class folder": []}
+        kinds = ("hidden", "of no known kind", "no regular files", "outside a class folder")
+        ignored: dict[str, list[str]] = {kind: [] for kind in kinds}
         files, empty = [], []
         for entry in sorted(os.scandir(self._path), key=lambda entry: natural(entry.name)):
             if entry.name.startswith("."):
@@ -73,11 +74,13 @@ class Folder:
                     ignored["hidden"].append(name)
                 elif Path(file).suffix.lower() not in self._suffixes:
                     ignored["of no known kind"].append(name)
+                elif _is_strange(self._path / name):
+                    ignored["no regular files"].append(name)
                 else:
                     yield name
 
     def _check(self) -> None:
-        classes = {class_name for class_name, _ in self._files}
+        classes = {printable(class_name) for class_name, _ in self._files}
         if not classes:
             said = f" ({' '.join(self.notes)})" if self.notes else ""
             known = " ".join(sorted(self._suffixes))
@@ -91,4 +94,9 @@ class Folder:
 
 def _named(names: list[str]) -> str:
     more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return ", ".join(names[:NAMED]) + more
+    return ", ".join(map(printable, names[:NAMED])) + more
+
+
+def _is_strange(path: Path) -> bool:
+    """A pipe, a socket or a device; a link that leads nowhere is a sample that cannot be read."""
+    return path.exists() and not path.is_file()

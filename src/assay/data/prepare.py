@@ -4,7 +4,6 @@ Everything is written into a folder beside its place and moved at the end, so th
 nothing that could be taken for a data set.
 """
 
-import errno
 import math
 import shutil
 from collections import Counter
@@ -25,7 +24,7 @@ from assay.data.sources import open_source
 from assay.data.splits import check_splits, split_of
 from assay.data.targets import Targets, resolve
 from assay.data.writing import OpenSplits, Row
-from assay.errors import InputError
+from assay.errors import FULL, REFUSED, InputError, of_path
 from assay.modality import Spec, Unreadable, of
 from assay.params import Data
 
@@ -58,11 +57,9 @@ class Plan:
             report = _write(self.source, self.targets, self.data, partial, on_progress)
             _move(partial, out)
         except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
+            if error.errno not in FULL | REFUSED:
                 raise
-            raise InputError(
-                f"{out}: cannot be written ({error.strerror}); free space or name another place."
-            ) from error
+            raise InputError(of_path(error, out)) from error
         finally:
             shutil.rmtree(partial, ignore_errors=True)
         return report

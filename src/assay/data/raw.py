@@ -1,11 +1,12 @@
 """What a source gives and what all kinds of source share. Owns the types; walks no source."""
 
+import stat
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from assay.errors import InputError, gather, nearest
+from assay.errors import InputError, gather, nearest, of_path
 
 Labels = tuple[Any, ...]  # one value a target column, as the source holds it; None where it is missing
 
@@ -23,9 +24,9 @@ class Raw:
         """The bytes of the sample.
 
         Raises:
-            OSError: the file is gone or may not be read.
+            OSError: the file is gone, may not be read, or is no regular file.
         """
-        return self.content.read_bytes() if isinstance(self.content, Path) else self.content
+        return read_regular(self.content) if isinstance(self.content, Path) else self.content
 
 
 class Source(Protocol):
@@ -72,8 +73,22 @@ def existing(path: Path) -> Path:
     Raises:
         InputError: it is not, and what its folder holds instead.
     """
-    if path.exists():
-        return path
+    try:
+        if path.exists():
+            return path
+    except OSError as error:  # a name that is too long
+        raise InputError(f"data.path: {of_path(error)}") from error
     beside = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
     hint = nearest(path.name, beside) if beside else f"nor is the folder {path.parent}."
     raise InputError(f"data.path: {path} does not exist; {hint}")
+
+
+def read_regular(path: Path) -> bytes:
+    """The bytes of a regular file; a pipe or a device is refused, since reading it may never end.
+
+    Raises:
+        OSError: there is none, or it cannot be read.
+    """
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise OSError("it is no regular file")
+    return path.read_bytes()

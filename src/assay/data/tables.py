@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from assay.data.raw import Columns, Labels, Raw, Source, existing
-from assay.errors import InputError
+from assay.errors import InputError, printable
 
 BATCH = 64  # rows of a Parquet file held at once
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
@@ -71,8 +71,10 @@ class Csv:
         try:
             with self._path.open(encoding="utf-8-sig", newline="") as stream:
                 yield from (row for row in csv.reader(stream, delimiter=self._delimiter) if row)
-        except (UnicodeDecodeError, csv.Error) as error:
+        except UnicodeDecodeError as error:
             raise InputError(f"data.path: {self._path} is not UTF-8 text ({error}); save it as such.") from error
+        except csv.Error as error:  # a quote that is never closed, most often
+            raise InputError(f"data.path: {self._path} is no whole table ({error}); mend its quotes.") from error
 
 
 class Parquet:
@@ -111,7 +113,7 @@ class Parquet:
             with ParquetFile(self._path) as file:
                 for batch in file.iter_batches(batch_size=BATCH, columns=names):
                     yield from batch.to_pylist()
-        except ArrowException as error:
+        except (ArrowException, OSError) as error:
             raise InputError(f"data.path: {self._path} is damaged ({str(error).splitlines()[0]}).") from error
 
 
@@ -141,7 +143,7 @@ def labels_of(row: dict[str, Any], columns: Columns) -> Labels:
 
 def _without_folder(name: str, folder: Path) -> str:
     """A name that is the same on every machine: relative to the data, or the file's name alone."""
-    path = Path(name)
+    path = Path(printable(name))
     if not path.is_absolute():
         return path.as_posix()
     absolute = folder.absolute()

@@ -13,7 +13,7 @@ from assay.params import Recipe
 from assay.search.select import differences
 from assay.search.study import Study
 from assay.search.trial import COMPLETE, FAILED, PRUNED, Asked, Tried, rungs_reached, short
-from assay.terminal import Progress
+from assay.terminal import Progress, say
 from assay.tracking import Run, Tracker
 
 STATUS = {COMPLETE: "FINISHED", PRUNED: "PRUNED", FAILED: "FAILED"}  # the run's, as tracking knows them
@@ -37,6 +37,7 @@ class Course:
         self.study, self.tracker, self.parent, self.progress = study, tracker, parent, progress
         self.workers, self._began, self._trained = workers, time.monotonic(), 0.0
         self.broken: InputError | None = None  # why the search cannot go on
+        self._said: set[str] = set()  # why trials failed, as the person knows it by now
         self._live = {each.number: _Trial(each, self._run(each)) for each in study.waiting}
         self._close(study.settle())
 
@@ -101,12 +102,19 @@ class Course:
             trial = self._live.pop(each.number)
             if each.reason is not None:
                 trial.run.tag("reason", each.reason)
+                self._say(each.number, each.reason)
             trial.run.end(STATUS[each.state], each.reason)
         self._show()
         try:
             self.study.check_failures()
         except InputError as broken:
             self.broken = broken
+
+    def _say(self, number: int, reason: str) -> None:
+        """A reason is said when it is met, and once: a hundred trials may fail for the same."""
+        if reason not in self._said:
+            self._said.add(reason)
+            say(f"search: trial {number} failed: {' '.join(reason.split())}")
 
     def _run(self, asked: Asked) -> Run:
         """The trial's run: the one that was begun before its driver died, or a new one."""

@@ -21,7 +21,7 @@ from typing import Any
 
 from assay.errors import InputError
 from assay.intervals import DIGITS, Interval
-from assay.search.policy import BASE_NUMBER
+from assay.search.halving import BASE_NUMBER
 from assay.search.shrinkage import Effects, effects_of
 
 Run = tuple[int, int]  # a trial's number, a seed's index from 0

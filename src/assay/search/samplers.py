@@ -71,7 +71,9 @@ class Sobol:
         if not self.cube.axes:
             return self.cube.drawn(np.empty(0))
         points = qmc.Sobol(len(self.cube.axes), rng=np.random.default_rng(self.seed))
-        drawn = self.cube.drawn(points.random(number + 1)[-1])
+        if number:
+            points.fast_forward(number)
+        drawn = self.cube.drawn(points.random(1)[0])
         return drawn if self.cube.space.keeps(drawn) else self._else.draw(number, known)
 
 

@@ -36,13 +36,13 @@ def load_document(path: str | Path) -> tuple[Params, Document]:
     return params, document
 
 
-def read_recipe(path: str | Path) -> Recipe:
-    """Read a recipe that `write_recipe` wrote, or one written by hand in the same names.
+def read_recipe(path: str | Path, remedy: str = "run `assay search` first.") -> Recipe:
+    """Read a recipe that `write_recipe` wrote, or one written by hand in the same names; `remedy` where there is none.
 
     Raises:
         InputError: the file is missing, or says what no recipe says.
     """
-    document = read_document(path, "run `assay search` first.")
+    document = read_document(path, remedy)
     recipe, _, problems = validated(Recipe, document)
     refuse(document, problems)
     return recipe

@@ -142,7 +142,8 @@ def _length(params: Params) -> Iterator[Problem]:
 
 def _trials(params: Params) -> Iterator[Problem]:
     search = params.search
-    if search.trials > 1 and not search.space:
+    written = "trials" in search.model_fields_set  # nobody who wrote neither asked for a search
+    if written and search.trials > 1 and not search.space:
         says = f"search.trials is {search.trials}, but search.space is empty; give a space, or set search.trials to 0."
         yield Problem(("search", "trials"), says, (("search", "space"),))
     gpu = search.resources.gpu

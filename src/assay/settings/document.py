@@ -7,11 +7,12 @@ from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
-from ruamel.yaml.nodes import MappingNode, Node, SequenceNode
+from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from assay.errors import InputError, Position
 
 Where = tuple[str | int, ...]
+NAMES = {f"tag:yaml.org,2002:{kind}" for kind in ("str", "int", "merge")}  # of a number it is said where it is read
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,10 @@ class Document:
     file: str
     values: dict[Any, Any]
     lines: Mapping[tuple[str, ...], int]
+
+    def has(self, where: Where) -> bool:
+        """Whether this very value stands in the file."""
+        return tuple(map(str, where)) in self.lines
 
     def at(self, where: Where) -> Position:
         """The position of a value, or of the nearest part around it that stands in the file."""
@@ -86,7 +91,12 @@ def _broken(file: str, error: YAMLError) -> InputError:
 
 def _lines(file: str, root: Node) -> dict[tuple[str, ...], int]:
     lines: dict[tuple[str, ...], int] = {}
-    wrong = []
+    wrong = [
+        f"{file}:{key.start_mark.line + 1}: what stands before this colon is no name; it must be text, in quotes if it "
+        "reads as something else."
+        for key in _keys(root, set())
+        if not (isinstance(key, ScalarNode) and str(key.tag) in NAMES)
+    ]
     for names, line in _walk(root, (), ()):
         if line < 0:
             wrong.append(f"{file}:{-line}: an alias stands inside what it repeats; write the values out.")
@@ -114,3 +124,15 @@ def _walk(node: Node, names: tuple[str, ...], around: tuple[int, ...]) -> Iterat
         for number, value in enumerate(node.value):
             yield (*names, str(number)), value.start_mark.line + 1
             yield from _walk(value, (*names, str(number)), inside)
+
+
+def _keys(node: Node, seen: set[int]) -> Iterator[Node]:
+    """Every key below `node`, each once, whatever repeats it."""
+    if id(node) in seen:
+        return
+    seen.add(id(node))
+    pairs = node.value if isinstance(node, MappingNode) else []
+    yield from (key for key, _ in pairs)
+    inner = node.value if isinstance(node, SequenceNode) else [part for pair in pairs for part in pair]
+    for part in inner:
+        yield from _keys(part, seen)

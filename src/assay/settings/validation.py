@@ -56,7 +56,7 @@ def _wrong(section: type[Section], where: Where, field: FieldInfo | None, value:
     if field is None:
         inner = _section(section, where)
         return f"{name} is {shown(value)}; it must be a mapping of its settings ({', '.join(inner.model_fields)})."
-    words = [str(word) for word in literals(field)]
+    words = [word for word in literals(field) if isinstance(word, str)]
     if type(None) in get_args(field.annotation) and str(value).lower() in NO_WORDS_FOR_NULL:
         return f"{name} is {shown(value)}; it must be {expected(field)} (nothing is written null)."
     near = nearest(value, words) if isinstance(value, str) and words else ""

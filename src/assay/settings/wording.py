@@ -29,7 +29,7 @@ def expected(field: FieldInfo) -> str:
     return either(_members(field.annotation, tuple(field.metadata)))
 
 
-def literals(field: FieldInfo) -> tuple[str, ...]:
+def literals(field: FieldInfo) -> tuple[Any, ...]:
     """The words a field lists, in its order; none where it is no choice among words."""
     members = _flat(field.annotation)
     return tuple(word for member in members if get_origin(member) is Literal for word in get_args(member))
@@ -104,6 +104,9 @@ def _words(member: Any, metadata: tuple[Any, ...]) -> list[str]:
 def _plural(member: Any) -> str:
     if isinstance(member, type) and issubclass(member, Section):
         return f"settings ({', '.join(member.model_fields)})"
+    if get_origin(member) is Annotated:
+        plain, *more = get_args(member)
+        return _number(_plural(plain), _constraints(more))
     return {float: "numbers", int: "whole numbers", str: "text"}.get(member, "lists")
 
 

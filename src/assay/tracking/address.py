@@ -5,6 +5,7 @@ import hashlib
 import http.client
 import json
 import os
+import re
 import sqlite3
 import ssl
 import threading
@@ -20,6 +21,7 @@ from assay.params import Tracking
 
 ANSWER_S = 5  # a server in reach answers in milliseconds; a slow one in a few seconds
 LIMIT_S = 9  # of the whole check, names looked up included
+DATABRICKS = ("databricks", "databricks-uc")  # alone, or with a profile behind ://
 OWN_TABLES = {"experiments", "runs", "metrics", "params", "tags"}  # MLflow's first, while it creates the rest
 RIGHT = "right would be null, sqlite:///mlruns/mlflow.db or the address of a running server, http://127.0.0.1:5000"
 
@@ -48,10 +50,7 @@ class Address:
     @property
     def shown(self) -> str:
         """The uri without a password."""
-        parts = urllib.parse.urlsplit(self.uri)
-        if parts.password is None:
-            return self.uri
-        return self.uri.replace(f":{parts.password}@", ":***@")
+        return _masked(self.uri)
 
     @property
     def id(self) -> str:
@@ -63,12 +62,13 @@ def resolve(tracking: Tracking, root: Path) -> Address:
     """The store that `tracking.uri` means, seen from `root`; null is sqlite in `<root>/mlruns/`.
 
     Raises:
-        InputError: a store that MLflow no longer has (a folder), or one that forgets (sqlite in memory).
+        InputError: no address, a store that MLflow no longer has (a folder), or one that forgets (sqlite in memory).
     """
     local, uri = root.resolve() / "mlruns", tracking.uri
     if uri is None:
         return Address(f"sqlite:///{local / 'mlflow.db'}", (local / "artifacts").as_uri(), tracking.experiment)
-    scheme = uri.split(":", 1)[0] if ":" in uri else ""
+    _check_form(uri)
+    scheme = uri if uri in DATABRICKS else uri.split(":", 1)[0] if ":" in uri else ""
     if scheme in ("", "file") or uri.startswith((".", "/")):
         raise InputError(f"tracking.uri: {uri!r} is a folder, which MLflow no longer writes runs to; {RIGHT}.")
     if scheme.split("+")[0] == "sqlite":
@@ -76,6 +76,20 @@ def resolve(tracking: Tracking, root: Path) -> Address:
     if scheme in ("http", "https"):
         return Address(uri.rstrip("/"), None, tracking.experiment)
     return Address(uri, (local / "artifacts").as_uri(), tracking.experiment)
+
+
+def _check_form(uri: str) -> None:
+    try:
+        parts = urllib.parse.urlsplit(uri)
+        server = parts.scheme not in ("http", "https") or (parts.hostname, parts.port)[0]  # a wrong port raises
+    except ValueError as error:
+        raise InputError(f"tracking.uri: {_masked(uri)!r} is no address ({error}); {RIGHT}.") from error
+    if not server:
+        raise InputError(f"tracking.uri: {_masked(uri)!r} names no server; {RIGHT}.")
+
+
+def _masked(uri: str) -> str:
+    return re.sub(r"(://[^/@:]*:)[^/@]*@", r"\1***@", uri)
 
 
 def _sqlite(uri: str, root: Path, experiment: str) -> Address:
@@ -219,7 +233,7 @@ def _check_experiment(address: Address, stage: str | None) -> None:
 def _check_database(address: Address) -> None:
     import sqlalchemy  # 0.3 s, for stores on a database server only
 
-    if address.scheme in ("databricks", "databricks-uc"):
+    if address.scheme in DATABRICKS:
         return
     try:
         limit = {"connect_timeout": ANSWER_S} if address.scheme in ("postgresql", "mysql") else {}
