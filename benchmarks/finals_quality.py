@@ -39,7 +39,7 @@ from numpy.typing import NDArray
 from scipy.stats import t as student
 
 from assay.intervals import Interval
-from assay.search.finals import Finals
+from assay.finals import Finals
 
 Floats = NDArray[np.float64]
 RECIPES, TOLERANCE, CONFIDENCE, SEED_SD = 100, 0.2, 0.95, 0.2
@@ -165,7 +165,7 @@ def paired(leads: Floats) -> Interval:
 
 
 def by_finals(searched: Floats, seeds: list[Floats]) -> Said:
-    finals = Finals("small", dict(enumerate(searched.tolist())), sign=1)
+    finals = Finals("small", dict(enumerate(searched.tolist())), sign=1, base=0)
     while wanted := finals.wanted():
         for number, seed in wanted:
             finals.tell(number, seed, float(seeds[seed][number]))

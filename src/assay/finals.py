@@ -21,8 +21,7 @@ from typing import Any
 
 from assay.errors import InputError
 from assay.intervals import DIGITS, Interval
-from assay.search.halving import BASE_NUMBER
-from assay.search.shrinkage import Effects, effects_of
+from assay.shrinkage import Effects, effects_of
 
 Run = tuple[int, int]  # a trial's number, a seed's index from 0
 
@@ -77,7 +76,7 @@ class Finals:
         base: always a finalist, whatever its score, and in every round.
     """
 
-    def __init__(self, plan: str, scores: Mapping[int, float], sign: int, base: int = BASE_NUMBER) -> None:
+    def __init__(self, plan: str, scores: Mapping[int, float], sign: int, base: int) -> None:
         self._plan, self._scores, self._sign, self._base = PLANS[plan], dict(scores), sign, base
         assert self._plan, "finals that are off have nothing to decide"
         ranked = sorted(scores.keys() - {base}, key=lambda number: (-sign * scores[number], number))

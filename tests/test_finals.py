@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from assay.errors import InputError
-from assay.search.finals import PLANS, Finals, Run, Verdict, report_of, said
-from assay.search.shrinkage import effects_of
+from assay.finals import PLANS, Finals, Run, Verdict, report_of, said
+from assay.shrinkage import effects_of
 
 Value = Callable[[int, int], float | None]  # (number, seed) → what a run gives; None: it fails
 
@@ -20,7 +20,7 @@ failures = st.sets(st.tuples(st.integers(0, 13), st.integers(0, 4)), max_size=8)
 
 
 def finals_of(scores: list[float], plan: str = "small", sign: int = 1) -> Finals:
-    return Finals(plan, dict(enumerate(scores)), sign)
+    return Finals(plan, dict(enumerate(scores)), sign, base=0)
 
 
 def noisy(scores: list[float], fails: Collection[Run] = (), sign: int = 1) -> Value:
@@ -104,7 +104,7 @@ def test_ten_trials_take_22_runs_and_the_base_recipe_is_in_every_round() -> None
 
 
 def test_the_base_recipe_is_a_finalist_though_its_trial_had_no_end() -> None:
-    finals = Finals("small", {3: 0.9, 5: 0.8}, 1)
+    finals = Finals("small", {3: 0.9, 5: 0.8}, 1, base=0)
     assert finals.finalists == [0, 3, 5]
     play(finals, noisy([0.0] * 6))
     verdict = finals.verdict(0.95)
