@@ -45,7 +45,7 @@ class Exported(StrEnum):
 @app.command()
 def params(
     check: Annotated[
-        bool, Option("--check", help="Check params.yaml and all that can be known before running.")
+        bool, Option("--check", help="Check params.yaml, the data, stores and weights, before anything runs.")
     ] = False,
     explain: Annotated[bool, Option("--explain", help="List every setting: type, range, default, meaning.")] = False,
     path: Annotated[Path | None, Option(help="The file to read; by default params.yaml.")] = None,
