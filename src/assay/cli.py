@@ -11,7 +11,7 @@ from typer import Argument, Option
 from typer.exceptions import TyperException
 
 from assay.errors import InputError
-from assay.terminal import say, stage
+from assay.terminal import AGAIN, say, stage
 
 MODEL = Path("results/train/model")
 FOLDER = Path("pipeline")
@@ -218,7 +218,7 @@ def results() -> None:
 
 def main() -> None:
     """The command `assay`: exit code 2 and one sentence for wrong words and wrong input."""
-    stage(_main, _placed)
+    stage(_main, _placed, AGAIN)
 
 
 def _placed(error: InputError) -> InputError:
