@@ -28,3 +28,12 @@ def test_why_trials_fail_is_said_when_it_happens_and_once_a_reason(
                     2: "search: trial 2 failed: its worker died: killed\n",
                 }[number]
             )
+
+
+def test_a_trials_parameters_have_their_whole_names(tmp_path: Path) -> None:
+    tracker = Mock()
+    with opened(tmp_path) as study, Progress("search", 6) as progress:
+        asked = Course(study, tracker, Mock(), progress).next()
+    assert asked is not None
+    assert set(tracker.start.call_args.kwargs["params"]) == {f"recipe.{name}" for name in asked.values}
+    assert "recipe.optimizer.lr" in tracker.start.call_args.kwargs["params"]
