@@ -5,7 +5,7 @@ from pathlib import Path
 from assay.check import checked, placed
 from assay.copies import count_copies, write_copies
 from assay.data.dataset import read_about
-from assay.params import flat
+from assay.params import named
 from assay.terminal import Progress, say, stage
 from assay.tracking import open_tracker
 
@@ -17,7 +17,7 @@ def main() -> None:
     tags = {"data_version": read_about(PREPARED).version, "study": "none"}
     with (
         open_tracker(params.tracking, Path.cwd(), tags) as tracker,
-        tracker.run("augment", kind="stage", params=flat(params.augment), tags={"stage": "augment"}) as run,
+        tracker.run("augment", kind="stage", params=named("augment", params.augment), tags={"stage": "augment"}) as run,
     ):
         with Progress("augment", count_copies(PREPARED, params.augment)) as progress:
             report = write_copies(PREPARED, params.augment, params.recipe.augmentation, OUT, progress.step)

@@ -5,7 +5,7 @@ from pathlib import Path
 from assay.check import checked, placed
 from assay.evaluate import evaluate, logged
 from assay.model_files import load_model
-from assay.params import flat
+from assay.params import named
 from assay.terminal import say, stage
 from assay.tracking import open_tracker, study_of
 
@@ -17,7 +17,9 @@ def main() -> None:
     tags = {"data_version": trained.about.version, "study": study_of(Path("results/search/report.json"))}
     with (
         open_tracker(params.tracking, Path.cwd(), tags) as tracker,
-        tracker.run("evaluate", kind="stage", params=flat(params.evaluate), tags={"stage": "evaluate"}) as run,
+        tracker.run(
+            "evaluate", kind="stage", params=named("evaluate", params.evaluate), tags={"stage": "evaluate"}
+        ) as run,
     ):
         verdict = evaluate(trained, Path("results/prepare/data"), params.evaluate, out)
         run.log(dict(logged(verdict.figures)), step=0)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from assay.check import checked, note_prepared, placed
 from assay.data.prepare import plan
-from assay.params import flat
+from assay.params import named
 from assay.terminal import Progress, say, stage
 from assay.tracking import open_tracker
 
@@ -16,7 +16,7 @@ def main() -> None:
     planned = plan(params.data)
     with (
         open_tracker(params.tracking, Path.cwd(), {"study": "none"}) as tracker,
-        tracker.run("prepare", kind="stage", params=flat(params.data), tags={"stage": "prepare"}) as run,
+        tracker.run("prepare", kind="stage", params=named("data", params.data), tags={"stage": "prepare"}) as run,
     ):
         with Progress("prepare", planned.num_samples) as progress:
             report = planned.write(OUT, progress.step)

@@ -8,6 +8,7 @@ import pytest
 from assay.closing import closing_rows, closing_table
 from assay.errors import InputError
 from assay.params import Recipe
+from assay.search.select import write_unsearched
 from assay.settings import write_recipe
 
 FIGURES = {
@@ -48,20 +49,28 @@ def test_it_says_the_headline_with_its_interval_the_least_to_beat_and_the_weakes
     assert "won" not in rows
 
 
-@pytest.mark.parametrize(("metric", "best"), [("accuracy", "0.9800"), ("loss", "0.9600")])
-def test_it_holds_the_search_against_the_base_recipe(results: Path, metric: str, best: str) -> None:
+def test_it_holds_the_search_against_the_base_recipe_by_what_git_keeps(results: Path) -> None:
     (results / "search").mkdir()
     (results / "train" / "model").mkdir(parents=True)
     write_recipe(Recipe(), results / "train" / "model" / "recipe.yaml")
-    (results / "train" / "metrics.json").write_text(json.dumps({"metric": metric}))
-    (results / "search" / "trials.csv").write_text(
-        "number,state,value,epochs,seconds\n0,complete,0.97,8,1\n1,pruned,0.99,1,1\n2,complete,0.98,8,1\n"
-        "3,complete,0.96,8,1\n4,failed,,0,1\n"
-    )
+    report = {
+        "metric": "accuracy",
+        "trials": {"total": 5, "complete": 3, "pruned": 1, "failed": 1},
+        "epochs": 25,
+        "winner": {"number": 2, "value": 0.98},
+        "base": {"number": 0, "value": 0.97},
+    }
+    (results / "search" / "report.json").write_text(json.dumps(report))
     rows = dict(closing_rows(results))
     assert rows["search"] == "5 trials, 1 of them stopped early, 25 epochs"
-    assert rows["against base"] == f"validation {metric} {best} in search, the base recipe 0.9700"
+    assert rows["against base"] == "validation accuracy 0.9800 in search, the base recipe 0.9700"
     assert rows["won"] == "cnn · adamw 0.001, batch 32, 16 epochs · dropout 0"
+
+
+def test_without_a_search_it_speaks_of_none(results: Path) -> None:
+    (results / "search").mkdir()
+    write_unsearched(results / "search" / "report.json")
+    assert {"search", "against base"}.isdisjoint(dict(closing_rows(results)))
 
 
 def test_a_headline_that_could_not_be_computed_gives_its_reason(results: Path) -> None:

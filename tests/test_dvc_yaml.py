@@ -43,6 +43,7 @@ NO_EFFECT = {  # files that run in a stage and decide nothing of its results, an
     "src/assay/settings": "reads params.yaml",
     "src/assay/check.py": "refuses or does nothing",
     "src/assay/buildable.py": "refuses or does nothing",
+    "src/assay/outside.py": "refuses or does nothing",
     "src/assay/errors.py": "words",
     "src/assay/terminal.py": "words",
     "src/assay/tracking": "records",

@@ -34,6 +34,11 @@ def test_ctrl_c_says_how_to_go_on() -> None:
     assert ended.stderr == "Stopped; what is done is kept. Run the same command again to go on.\n"
 
 
+def test_a_verb_that_keeps_nothing_does_not_say_that_it_does() -> None:
+    ended = run("def main():\n raise KeyboardInterrupt\nstage(main, go_on=AGAIN)")
+    assert (ended.returncode, ended.stderr) == (130, "Stopped; run the same command again to begin anew.\n")
+
+
 def test_a_polite_signal_ends_a_stage_through_its_own_ends() -> None:
     program = """
 import signal
@@ -112,6 +117,32 @@ def test_at_a_terminal_a_moving_line_tells_what_runs_and_the_best_so_far() -> No
     assert b"3/16" in shown
     assert "best accuracy 0.971 [x] · 2 stopped".encode() in shown
     assert b"trial 2 lr [0.1]" in shown
+
+
+def test_the_time_left_is_measured_on_what_this_run_has_done(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 100.0
+    monkeypatch.setattr("assay.terminal.PLAIN_EVERY_S", 0.0)
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    with Progress("train", total=40) as progress:
+        now = 110.0
+        progress.step(21)  # 20 of them are an earlier run's
+        now = 120.0
+        progress.step(22)
+    assert capsys.readouterr().err.splitlines() == ["train 21/40", "train 22/40 · 3 min 0 s left"]
+
+
+def test_of_work_without_a_known_end_only_a_long_one_is_spoken_of(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Progress("predict", None) as progress:
+        progress.step(7)
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr("assay.terminal.PLAIN_EVERY_S", 0.0)
+    with Progress("predict", None) as progress:
+        progress.step(7)
+    assert capsys.readouterr().err == "predict 7\n"
 
 
 @pytest.mark.parametrize(("seconds", "said"), [(0.4, "0 s"), (59.4, "59 s"), (200, "3 min 20 s"), (7500, "2 h 5 min")])

@@ -28,23 +28,29 @@ REMEMBERED = Path(".assay/networks.json")
 
 def network_problems(params: Params, about: About | None) -> Iterator[Problem]:
     """A problem for each network of the recipe and the space that cannot be built, where its name or size stands."""
-    size = _size(params.data, about)
     known = _remembered()
     well = set()
-    for values in combinations(params):
-        recipe = with_values(params.recipe, values)
-        spec = _spec(params.data, size or recipe.input_size or USUAL_SIZE)
+    for recipe, spec, size_known in networks(params, about):
         if _is_plain(recipe) and min(spec.shape[1:]) >= PLAIN_SIZE:
             continue
         key = _key(recipe, spec)
         if key in known:
             well.add(key)
             continue
-        found = list(_problems(recipe, spec, params, size_known=size is not None or recipe.input_size is not None))
+        found = list(_problems(recipe, spec, params, size_known=size_known))
         well |= {key} if not found else set()
         yield from found
     if well - known:
         _remember(well)
+
+
+def networks(params: Params, about: About | None) -> Iterator[tuple[Recipe, Spec, bool]]:
+    """Each network that the settings can lead to, the samples that it is to see, and whether their size is known."""
+    size = _size(params.data, about)
+    for values in combinations(params):
+        recipe = with_values(params.recipe, values)
+        spec = _spec(params.data, size or recipe.input_size or USUAL_SIZE)
+        yield recipe, spec, size is not None or recipe.input_size is not None
 
 
 def combinations(params: Params) -> list[dict[str, Any]]:
@@ -120,19 +126,19 @@ def _problems(recipe: Recipe, spec: Spec, params: Params, *, size_known: bool) -
         for sentence in error.sentences:
             name = sentence.partition(":")[0].removeprefix("recipe.")
             if size_known or name != "input_size":
-                yield Problem(_where(name, recipe, params), sentence)
+                yield Problem(where_of(name, recipe, params), sentence)
     if isinstance(recipe.pretrained, str) and not Path(recipe.pretrained).exists():
         says = f"recipe.pretrained: {recipe.pretrained} does not exist; it must be false, true, or a path to weights."
-        yield Problem(_where("pretrained", recipe, params), says)
+        yield Problem(where_of("pretrained", recipe, params), says)
 
 
-def _where(name: str, recipe: Recipe, params: Params) -> Where:
+def where_of(name: str, recipe: Recipe, params: Params) -> Where:
     """Where the value stands that this recipe has for `name`: in the space, or in the recipe."""
     value = flat(recipe).get(name)
     if name == "input_size" and value is None:  # the size is the data's: what must change is the network, or the data
         if params.data.image_size is not None and recipe.backbone in OURS:
             return ("data", "image_size")
-        return _where("backbone", recipe, params)
+        return where_of("backbone", recipe, params)
     if name in params.search.space and repr(value) != repr(flat(params.recipe)[name]):
         choices = params.search.space[name].choices or []
         number = next((number for number, choice in enumerate(choices) if repr(choice) == repr(value)), 0)

@@ -7,9 +7,10 @@ are those of the rooms; here they get their line. Each room names the setting fi
 import errno
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from hashlib import blake2b
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from assay.buildable import network_problems
 from assay.data.dataset import About, read_about
@@ -20,6 +21,9 @@ from assay.settings import explain_rows, load_document, refuse
 from assay.settings.agreement import misfits
 from assay.settings.document import Document, Problem, Where, read_document
 
+if TYPE_CHECKING:
+    from assay.data.targets import Targets
+
 PREPARED = Path("results/prepare/data")
 PREPARED_BY = Path(".assay/prepared.txt")  # not beside the data: a path among the settings must not make it another
 PLACES = ("results", *(f"results/{name}" for name in ("prepare", "augment", "search", "train", "evaluate")), ".assay")
@@ -29,7 +33,8 @@ NAMED = re.compile(r"((?:data|augment|recipe|search|evaluate|tracking)(?:\.\w+)+
 def checked(path: str | Path = PARAMS_PATH, thorough: bool = False) -> Params:
     """Read params.yaml and check it against all that is known before running.
 
-    The source of the data is looked at while nothing is prepared yet, or where `thorough`: later stages do without it.
+    The source of the data is looked at while nothing is prepared yet. `thorough` is for a person who asks: the labels,
+    the stores, the machine and weights are looked at too, which a stage finds out soon enough by itself.
 
     Raises:
         InputError: every problem, one sentence each.
@@ -39,10 +44,17 @@ def checked(path: str | Path = PARAMS_PATH, thorough: bool = False) -> Params:
     refuse(document, _raised(lambda: of(params.data.modality)))
     about = _prepared(params.data)
     problems = _raised(lambda: _tracking(params))
-    if thorough or about is None:
+    task, classes = (None, None) if about is None else (about.task, about.classes)
+    if thorough:
+        from assay.outside import outside_problems, targets_of
+
+        targets: list[Targets | None] = []
+        problems += [*_raised(lambda: targets.append(targets_of(params.data))), *outside_problems(params, about)]
+        task, classes = next(((each.task, each.classes) for each in targets if each is not None), (task, classes))
+    elif about is None:
         problems += _raised(lambda: _source(params.data))
-    if about is not None:
-        problems += [*misfits(params, {about.task}), *_classes(params, about)]
+    if task is not None:
+        problems += [*misfits(params, {task}), *_classes(params, classes)]
     refuse(document, [*problems, *network_problems(params, about)])
     return params
 
@@ -136,11 +148,14 @@ def _where(sentence: str) -> Where:
     return tuple(named[1].split(".")) if named is not None and known else ()
 
 
-def _classes(params: Params, about: About) -> Iterator[Problem]:
-    """Class weights against the classes that there are."""
-    given = params.recipe.class_weights
-    if not isinstance(given, dict) or about.classes is None or given.keys() == set(about.classes):
-        return
-    wrong = sorted(given.keys() ^ set(about.classes))
-    says = f"recipe.class_weights differs from the classes of the data in {', '.join(map(repr, wrong[:8]))}"
-    yield Problem(("recipe", "class_weights"), f"{says}; it must have a weight for each class and no other.")
+def _classes(params: Params, classes: Sequence[str] | None) -> Iterator[Problem]:
+    """Class weights, in the recipe and in the space, against the classes that there are."""
+    vary = params.search.space.get("class_weights")
+    given: list[tuple[Where, Any]] = [(("recipe", "class_weights"), params.recipe.class_weights)]
+    for number, choice in enumerate((vary.choices or []) if vary is not None else []):
+        given.append((("search", "space", "class_weights", "choices", number), choice))
+    for where, weights in given:
+        if isinstance(weights, dict) and classes is not None and weights.keys() != set(classes):
+            wrong = sorted(weights.keys() ^ set(classes))
+            says = f"recipe.class_weights differs from the classes of the data in {', '.join(map(repr, wrong[:8]))}"
+            yield Problem(where, f"{says}; it must have a weight for each class and no other.")

@@ -11,7 +11,7 @@ from typer import Argument, Option
 from typer.exceptions import TyperException
 
 from assay.errors import InputError
-from assay.terminal import say, stage
+from assay.terminal import AGAIN, say, stage
 
 if TYPE_CHECKING:
     from assay.studies.shelf import Shelf
@@ -53,7 +53,7 @@ class Exported(StrEnum):
 @app.command()
 def params(
     check: Annotated[
-        bool, Option("--check", help="Check params.yaml and all that can be known before running.")
+        bool, Option("--check", help="Check params.yaml, the data, stores and weights, before anything runs.")
     ] = False,
     explain: Annotated[bool, Option("--explain", help="List every setting: type, range, default, meaning.")] = False,
     path: Annotated[Path | None, Option(help="The file to read; by default params.yaml.")] = None,
@@ -306,7 +306,7 @@ def results() -> None:
 
 def main() -> None:
     """The command `assay`: exit code 2 and one sentence for wrong words and wrong input."""
-    stage(_main, _placed)
+    stage(_main, _placed, AGAIN)
 
 
 def _placed(error: InputError) -> InputError:

@@ -5,10 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from assay.errors import InputError
-from assay.params import SMALLER_IS_BETTER
 from assay.terminal import table
 
-COMPLETE, PRUNED = "complete", "pruned"  # states in trials.csv
 PICTURES = ("mistakes.png", "confusion.png", "predicted.png")  # those that a person should see first
 
 
@@ -49,7 +47,7 @@ def _read(path: Path) -> dict[str, Any]:
     except FileNotFoundError as error:
         raise InputError(f"{path}: there is no result yet; run `make repro` or `assay evaluate` first.") from error
     except ValueError as error:
-        raise InputError(f"{path}: is damaged ({error}); run `assay evaluate` again.") from error
+        raise InputError(f"{path}: is damaged ({error}); run `assay {path.parent.name}` again.") from error
 
 
 def _won(results: Path) -> str:
@@ -82,23 +80,18 @@ def _interval(figure: dict[str, float]) -> str:
 
 def _search(results: Path) -> list[tuple[str, str]]:
     """How many trials there were, and the best of them against trial 0, the base recipe, on validation."""
-    path = results / "search" / "trials.csv"
+    path = results / "search" / "report.json"
     if not path.exists():
         return []
-    import pandas as pd
-
-    trials = pd.read_csv(path)
-    if trials.empty:
+    report = _read(path)
+    trials, won, base = report["trials"], report["winner"], report["base"]
+    if not trials["total"]:
         return []
-    states = trials["state"].str.lower()
-    stopped, epochs = int((states == PRUNED).sum()), int(trials["epochs"].sum())
-    rows = [("search", f"{len(trials)} trials, {stopped} of them stopped early, {epochs} epochs")]
-    base = trials.loc[trials["number"] == 0, "value"].dropna()
-    finished = trials.loc[states == COMPLETE, "value"].dropna()
-    if len(base) and len(finished):
-        metric = _read(results / "train" / "metrics.json")["metric"]
-        best = finished.min() if metric in SMALLER_IS_BETTER else finished.max()
-        rows.append(("against base", f"validation {metric} {best:.4f} in search, the base recipe {base.iloc[0]:.4f}"))
+    stopped, epochs = trials["pruned"], report["epochs"]
+    rows = [("search", f"{trials['total']} trials, {stopped} of them stopped early, {epochs} epochs")]
+    if won and base:
+        said = f"validation {report['metric']} {won['value']:.4f} in search, the base recipe {base['value']:.4f}"
+        rows.append(("against base", said))
     return rows
 
 

@@ -26,6 +26,7 @@ from assay.data.dataset import read_about, read_split
 from assay.errors import InputError
 from assay.modality import Sample
 from assay.predict import decode, list_samples
+from assay.terminal import note
 
 if TYPE_CHECKING:
     from assay.model_files import Trained
@@ -67,6 +68,7 @@ def export(model: Path, form: Format, path: Path, source: Path = PREPARED) -> st
 
     trained = load_model(model)
     samples = real_samples(trained, source)
+    note(f"export: writing {path}, then {len(samples)} samples are asked of both; a large network takes a minute.")
     difference = export_checked(trained, form, samples, path)
     return f"{path} (checked on {len(samples)} samples; largest difference {difference:.1e})"
 

@@ -1,6 +1,6 @@
 """What params.yaml may say: typed, checked, every field explained, every default once. Reads settings; acts on none.
 
-Names are the contract: `recipe.optimizer.lr` here is `optimizer.lr` in the search space and in MLflow.
+Names are the contract: `recipe.optimizer.lr` here is so in MLflow, and `optimizer.lr` in the search space.
 """
 
 from collections.abc import Mapping
@@ -239,6 +239,11 @@ def flat(section: Section) -> dict[str, Any]:
         else:
             found[name] = value
     return found
+
+
+def named(name: str, section: Section) -> dict[str, Any]:
+    """Every value of a section under its whole name in params.yaml, as runs record it: `recipe.optimizer.lr`."""
+    return {f"{name}.{inner}": value for inner, value in flat(section).items()}
 
 
 def nested(values: Mapping[str, Any]) -> dict[str, Any]:

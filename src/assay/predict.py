@@ -7,9 +7,9 @@ One that cannot be read is an answer too, with its reason; it never ends the wor
 import csv
 import json
 import os
-import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
@@ -27,6 +27,7 @@ from assay.judged import labels_of
 from assay.modality import Sample, Spec, Unreadable
 from assay.outputs import batch_size, outputs_of, probabilities
 from assay.params import Data
+from assay.terminal import Progress, note
 
 if TYPE_CHECKING:
     from assay.model_files import Trained
@@ -70,12 +71,15 @@ def predict(model: Path, paths: Sequence[Path], form: Form, stream: TextIO) -> N
     asked = list_samples(paths, trained.data, modality.of(trained.about.spec.modality).suffixes)
     write = (_CsvLines if form == "csv" else _JsonLines)(stream, trained)
     count = failed = 0
-    for answer in answers(trained, asked):
-        write(answer)
-        count += 1
-        if answer.error is not None:
-            failed += 1
-            print(f"{answer.name}: cannot be read: {answer.error}.", file=sys.stderr, flush=True)
+    with Progress("predict", None) if not stream.isatty() else nullcontext() as progress:
+        for answer in answers(trained, asked):
+            write(answer)
+            count += 1
+            if answer.error is not None:
+                failed += 1
+                note(f"{answer.name}: cannot be read: {answer.error}.")
+            if progress is not None:  # at a terminal the answers themselves tell how far it is
+                progress.step(count)
     stream.flush()
     if failed:
         raise InputError(f"{failed} of {count} samples could not be read; their rows say why.")

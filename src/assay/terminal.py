@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 PLAIN_EVERY_S = 5.0  # without a terminal: a line this often, so that an hour is a page of log and not a book
 GO_ON = "what is done is kept. Run the same command again to go on."
+AGAIN = "run the same command again to begin anew."  # of verbs that keep nothing
 
 
 def say(text: str) -> None:
@@ -23,19 +24,30 @@ def say(text: str) -> None:
     print(text, flush=True)
 
 
-def stage(main: Callable[[], None], placed: Callable[[InputError], InputError] | None = None) -> None:
+def note(text: str) -> None:
+    """One line beside what a verb writes, at once."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def stage(
+    main: Callable[[], None], placed: Callable[[InputError], InputError] | None = None, go_on: str = GO_ON
+) -> None:
     """Run a stage or a verb and turn its end into words and an exit code; `placed` gives a setting's name its line.
 
     Exit codes: 2 with one line a sentence for what a person can mend (a path that cannot be used and too little memory
     too), 130 after Ctrl-C and 143 after SIGTERM with a line on how to go on. Our own bugs keep their stack trace.
     """
-    before = signal.signal(signal.SIGTERM, _terminated)
+
+    def terminated(number: int, _frame: object) -> NoReturn:
+        _leave(128 + number, f"Stopped from outside; {go_on}")
+
+    before = signal.signal(signal.SIGTERM, terminated)
     try:
         main()
     except InputError as error:
         _leave(2, *(placed(error) if placed else error).sentences)
     except KeyboardInterrupt:
-        _leave(130, f"Stopped; {GO_ON}")
+        _leave(130, f"Stopped; {go_on}")
     except Exception as error:
         sentence = _of_machine(error)
         if sentence is None:
@@ -44,11 +56,6 @@ def stage(main: Callable[[], None], placed: Callable[[InputError], InputError] |
     finally:
         signal.signal(signal.SIGTERM, before)
         gc.freeze()  # the interpreter's last collection would take seconds to look through what torch and MLflow made
-
-
-def _terminated(number: int, _frame: object) -> NoReturn:
-    print(f"Stopped from outside; {GO_ON}", file=sys.stderr, flush=True)
-    raise SystemExit(128 + number)
 
 
 def _leave(code: int, *sentences: str) -> NoReturn:
@@ -75,13 +82,16 @@ def _of_machine(error: Exception) -> str | None:
 class Progress:
     """What runs, how far it is, the best so far and the time left: a moving line at a terminal, plain lines elsewhere.
 
+    Where nobody knows the `total`, no time is left to tell, and work that is done soon is not spoken of.
+
     with Progress("search", total=16) as progress:
         progress.step(3, best="accuracy 0.971", note="2 stopped early")
     """
 
-    def __init__(self, what: str, total: int) -> None:
+    def __init__(self, what: str, total: int | None) -> None:
         self.what, self.total = what, total
         self._began = self._said = time.monotonic()
+        self._before: int | None = None  # done by an earlier run, and no measure of this one's speed
         self._last = ""
         self._bar = _bar() if sys.stderr.isatty() else None
         self._task = self._bar.add_task(what, total=total, rest="", beneath=()) if self._bar else None
@@ -96,7 +106,7 @@ class Progress:
     ) -> None:
         if self._bar:
             self._bar.stop()
-        elif self._last:
+        elif self._last and self.total is not None:
             self._print()
 
     def step(self, done: int, best: str | None = None, note: str = "", beneath: Sequence[str] = ()) -> None:
@@ -107,14 +117,18 @@ class Progress:
             self._bar.update(self._task, completed=done, rest=rest, beneath=tuple(beneath))
             return
         left = self._left(done)
-        self._last = " · ".join(part for part in (f"{self.what} {done}/{self.total}", rest, left) if part)
+        far = f"{self.what} {done}" if self.total is None else f"{self.what} {done}/{self.total}"
+        self._last = " · ".join(part for part in (far, rest, left) if part)
         if time.monotonic() - self._said >= PLAIN_EVERY_S:
             self._print()
 
     def _left(self, done: int) -> str:
-        if not 0 < done < self.total:
+        if self._before is None:  # a first word of many may be of a run that goes on: time is measured from here
+            self._before, self._began = (0, self._began) if done <= 1 else (done, time.monotonic())
+        here = done - self._before
+        if self.total is None or not 0 < done < self.total or here <= 0:
             return ""
-        seconds = (time.monotonic() - self._began) / done * (self.total - done)
+        seconds = (time.monotonic() - self._began) / here * (self.total - done)
         return f"{duration(seconds)} left"
 
     def _print(self) -> None:

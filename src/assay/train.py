@@ -11,7 +11,7 @@ from assay.fit import State, fit, run_key
 from assay.metric import resolve_metric
 from assay.model_files import save_model
 from assay.models import build_model
-from assay.params import Data, Recipe, flat
+from assay.params import Data, Recipe, named
 from assay.terminal import say
 from assay.tracking import ending
 
@@ -85,7 +85,7 @@ def _run(tracker: "Tracker", recipe: Recipe, key: str, *, resumed: bool) -> "Run
     found = tracker.find(kind="stage", stage="train", fit=key) if resumed else None
     if found is not None and found.status != "FINISHED":
         return found
-    return tracker.start("train", kind="stage", params=flat(recipe), tags={"stage": "train", "fit": key})
+    return tracker.start("train", kind="stage", params=named("recipe", recipe), tags={"stage": "train", "fit": key})
 
 
 def write_results(recipe: Recipe, about: "About", how: Data, state: State, metric: str, out: Path) -> None:

@@ -65,6 +65,17 @@ def fetch(name: str, root: Path) -> Path:
     return path
 
 
+def check(name: str, root: Path) -> None:
+    """Whether the weights of `name` that are here are those of the lock; nothing is fetched or written.
+
+    Raises:
+        InputError: they were changed.
+    """
+    path = root / FOLDER / f"{name}.safetensors"
+    if path.exists():
+        _refuse_changed(path.read_bytes(), path)
+
+
 def read_lock(root: Path) -> dict[str, str]:
     """File name → SHA-256, as weights.lock says.
 
@@ -94,16 +105,21 @@ def _named(name: str, root: Path) -> Weights:
 
 def _agree(data: bytes, path: Path) -> None:
     """Hold `data` against the lock; where the lock does not know the file yet, it learns it."""
-    root = path.parent.parent
-    known, digest = read_lock(root), sha256(data)
+    known = _refuse_changed(data, path)
+    if known != read_lock(path.parent.parent):
+        lines = "".join(f"{known[file]}  {file}\n" for file in sorted(known))
+        write_whole(lines.encode(), path.parent / LOCK)
+
+
+def _refuse_changed(data: bytes, path: Path) -> dict[str, str]:
+    """The lock as it is with this file in it."""
+    known, digest = read_lock(path.parent.parent), sha256(data)
     if known.setdefault(path.name, digest) != digest:
         raise InputError(
             f"{path}: its SHA-256 is not the one in {FOLDER}/{LOCK}: it was changed or damaged. Delete it and run "
             f"`assay weights fetch {path.stem}`; where it is meant to differ, delete its line in {LOCK} first."
         )
-    if known != read_lock(root):
-        lines = "".join(f"{known[file]}  {file}\n" for file in sorted(known))
-        write_whole(lines.encode(), path.parent / LOCK)
+    return known
 
 
 def _packaged(name: str) -> bytes:

@@ -11,13 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from assay.image.decode import SUFFIXES, check, decode, fingerprint, spec
+from assay.image.decode import FORMATS, SUFFIXES, check, decode, fingerprint, spec
 from assay.modality import Unreadable
 from assay.params import Data
 from photographs import crop, encoded, picture
 
 RGB, GREY = Data(image_size=16, channels=3), Data(image_size=16, channels=1)
 LOSSLESS = [("PNG", {}), ("WEBP", {"lossless": True}), ("TIFF", {}), ("BMP", {}), ("PPM", {}), ("TGA", {})]
+LOSSLESS += [("PCX", {}), ("SGI", {}), ("DDS", {}), ("QOI", {}), ("ICO", {"sizes": [(16, 16)]})]
 
 
 def planes(image: Image.Image) -> np.ndarray:
@@ -214,3 +215,10 @@ def test_a_fingerprint_is_32_bytes_and_alike_for_a_copy_and_not_for_another() ->
 def test_suffixes_are_lower_case_with_their_dot() -> None:
     assert {".png", ".jpg", ".jpeg", ".webp", ".tif", ".bmp", ".gif"} <= SUFFIXES
     assert all(suffix == suffix.lower() and suffix.startswith(".") for suffix in SUFFIXES)
+
+
+def test_every_suffix_of_every_kind_that_is_read_counts_as_a_sample() -> None:
+    Image.init()
+    known = {suffix for suffix, kind in Image.registered_extensions().items() if kind in FORMATS}
+    assert set(FORMATS) <= set(Image.OPEN)
+    assert known | {".mpo"} == SUFFIXES

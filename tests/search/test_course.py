@@ -67,3 +67,19 @@ def test_why_trials_fail_is_said_when_it_happens_and_once_a_reason(
         "",
         "search: trial 2 failed: its worker died: killed\n",
     ]
+
+
+@pytest.mark.e2e
+def test_a_trials_parameters_have_their_whole_names(tmp_path: Path) -> None:
+    from mlflow.tracking import MlflowClient
+
+    with opened(tmp_path) as study, open_tracker(Tracking(), tmp_path, {}) as tracker:
+        course = Course(study, tracker, tracker.start("search", kind="search"), Heard("search", 6), workers=1)
+        asked = course.next()
+        assert asked is not None
+        course.interrupt()
+    client = MlflowClient(f"sqlite:///{tmp_path}/mlruns/mlflow.db")
+    experiment = client.get_experiment_by_name("assay")
+    assert experiment is not None
+    (run,) = client.search_runs([experiment.experiment_id], "tags.`assay.kind` = 'trial'")
+    assert set(run.data.params) == {f"recipe.{name}" for name in asked.values}

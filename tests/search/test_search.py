@@ -94,7 +94,7 @@ run(Path({str(tmp_path)!r}), params_of(5, space={space!r}, recipe={{"backbone": 
         status = {"complete": "FINISHED", "pruned": "KILLED", "failed": "FAILED"}[row["state"]]
         assert run.info.status == status
         assert run.data.tags["mlflow.parentRunId"] == told["search"].info.run_id
-        assert set(run.data.params) == {name for name in space if row[name] != ""}
+        assert set(run.data.params) == {f"recipe.{name}" for name in space if row[name] != ""}
         if row["state"] == "complete":
             assert run.data.metrics["val/accuracy"] > 0
             assert "best/accuracy" in run.data.metrics

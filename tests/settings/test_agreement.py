@@ -130,6 +130,26 @@ def test_a_rule_rests_while_one_of_its_settings_is_wrong_by_itself(tmp_path: Pat
     ]
 
 
+SPACES = {  # settings around a space → the sentence
+    "epochs: 16|schedule.warmup: {low: 0, high: 500}": "7: schedule.warmup may be 500 in search.space, and a trial may "
+    "have 16 epochs; it must be below them.",
+    "schedule: {warmup: 5}|epochs: {choices: [3, 30]}": "7: schedule.warmup may be 5 in search.space, and a trial may "
+    "have 3 epochs; it must be below them.",
+    "seed: 0|label_smoothing: {low: 0.0, high: 0.2}": "7: search.space.label_smoothing may be 0.2, which needs classes; "
+    "in regression leave it out.",
+    "seed: 0|class_weights: {choices: [null, balanced]}": "7: search.space.class_weights may be 'balanced', which needs "
+    "classes; in regression leave it out.",
+}
+
+
+@pytest.mark.parametrize("text", SPACES)
+def test_what_the_space_may_draw_must_agree_too(text: str, tmp_path: Path) -> None:
+    recipe, entry = text.split("|")
+    data = "data: {source: table, path: t.csv, task: regression}\n"
+    whole = f"{data}recipe:\n  {recipe}\nsearch:\n  trials: 2\n  space:\n    {entry}\n"
+    assert sentences(tmp_path, whole) == [SPACES[text]]
+
+
 @pytest.mark.parametrize("text", ["data: {channels: 1}", "search: {space: {}}", "search: {seed: 1}"])
 def test_defaults_agree_with_each_other_without_a_space_there_is_nothing_to_search(text: str, tmp_path: Path) -> None:
     path = tmp_path / "params.yaml"

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
 from assay.errors import InputError
-from assay.params import Params, Recipe, flat, nested, with_values
+from assay.params import Params, Recipe, flat, named, nested, with_values
 from assay.settings import explain, explain_rows, load, read_recipe, write_recipe
 from assay.settings.wording import expected, literals, shown
 from bad_values import NONSENSE, bad_values, bounds, fields
@@ -277,3 +277,8 @@ def test_a_class_weighs_more_than_nothing(weight: str, tmp_path: Path) -> None:
         f"params.yaml:4: recipe.class_weights is {{a: {weight}, b: 1.0}}; it must be 'balanced', a mapping of names to "
         "numbers above 0 or null."
     )
+
+
+def test_a_run_records_a_setting_under_its_whole_name() -> None:
+    whole = Params()
+    assert {name for section in Params.model_fields for name in named(section, getattr(whole, section))} == set(FIELDS)

@@ -91,6 +91,10 @@ def test_an_error_ends_the_run_as_failed_with_its_reason_and_goes_on(root: Path,
 
 
 def test_ctrl_c_ends_the_run_as_killed_and_goes_on(root: Path, eyes: Eyes) -> None:
+    with pytest.raises(SystemExit, match=r"^143$"), opened(root) as tracker, tracker.run("prepare", kind="stage"):
+        raise SystemExit(143)  # what SIGTERM becomes
+    run = eyes.run("prepare")
+    assert (run.info.status, run.data.tags["assay.reason"]) == ("KILLED", "stopped from outside")
     with pytest.raises(KeyboardInterrupt, match=r"^$"), opened(root) as tracker, tracker.run("train", kind="stage"):
         raise KeyboardInterrupt
     assert eyes.run("train").info.status == "KILLED"

@@ -15,11 +15,33 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from assay.modality import Finding, Sample, Spec, Unreadable
 from assay.params import Data
 
-# Pillow would also open kinds that run programs (EPS) or are not pictures (MPEG, HDF5): those named here and no others.
-FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "DIB", "GIF", "PPM", "JPEG2000", "AVIF", "TGA")
+# Pillow would also open kinds that run programs (EPS), are not pictures (MPEG, HDF5) or have no mark of their own (CUR
+# begins as TGA does): those named here and no others; TGA, which knows itself least, is tried last.
+FORMATS = (
+    *(
+        "PNG",
+        "JPEG",
+        "WEBP",
+        "TIFF",
+        "BMP",
+        "DIB",
+        "GIF",
+        "PPM",
+        "JPEG2000",
+        "AVIF",
+        "ICO",
+        "ICNS",
+        "PCX",
+        "DCX",
+        "SGI",
+    ),
+    *("SUN", "PSD", "DDS", "QOI", "XBM", "XPM", "MSP", "FLI", "PIXAR", "BLP", "TGA"),
+)
 SUFFIXES = frozenset(
     {".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".webp", ".tif", ".tiff", ".bmp", ".dib", ".gif"}
-    | {".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".j2k", ".avif", ".tga"}
+    | {".ppm", ".pgm", ".pbm", ".pnm", ".pfm", ".jp2", ".j2k", ".jpc", ".jpf", ".jpx", ".j2c", ".avif", ".avifs"}
+    | {".ico", ".icns", ".pcx", ".dcx", ".sgi", ".bw", ".rgb", ".rgba", ".ras", ".psd", ".dds", ".qoi", ".xbm", ".xpm"}
+    | {".msp", ".fli", ".flc", ".pxr", ".blp", ".tga", ".icb", ".vda", ".vst"}
 )
 WHITE = (255, 255, 255, 255)
 ORIENTATION = 0x0112  # the EXIF tag; 1 is upright

@@ -121,7 +121,8 @@ class Course:
         tags = {"study": self.study.name, "trial": asked.number}
         found = self.tracker.find(kind="trial", **tags) if asked.again else None
         name = trial_name(asked.number, asked.recipe)
-        return found or self.tracker.start(name, kind="trial", params=asked.values, tags=tags, parent=self.parent)
+        params = {f"recipe.{setting}": value for setting, value in asked.values.items()}
+        return found or self.tracker.start(name, kind="trial", params=params, tags=tags, parent=self.parent)
 
     def _show(self) -> None:
         tried = self.study.tried()

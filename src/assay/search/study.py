@@ -180,7 +180,11 @@ class Study:
     def told(self) -> dict[str, Any]:
         """What the search's own run says of it: the settings that its name is a hash of, in short."""
         recipe = {f"recipe.{name}": value for name, value in flat(self.space.base).items()}
-        return {"metric": self.metric, "seed": self.seed, "space": ", ".join(self.space.parameters)} | recipe
+        return {
+            "search.metric": self.metric,
+            "search.seed": self.seed,
+            "search.space": ", ".join(self.space.parameters),
+        } | recipe
 
     def tried(self) -> list[Tried]:
         """Every trial of the budget that was begun, by number."""

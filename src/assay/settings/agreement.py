@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Set
+from typing import Any
 
 from assay.params import LOSSES_OF_TASK, METRICS_OF_TASK, Params, Policy, Recipe, flat
 from assay.settings.constraint import constraint_problems
@@ -65,6 +66,22 @@ def _needs_classes(params: Params, about: tuple[Where, ...]) -> Iterator[Problem
             off = "null" if name == "class_weights" else "0"
             says = f"recipe.{name} is {briefly(values[name])}, which needs classes; in regression it must be {off}."
             yield Problem(("recipe", *name.split(".")), says, about)
+        for where, value in _drawn(params, name):
+            if value:
+                says = f"search.space.{name} may be {briefly(value)}, which needs classes; in regression leave it out."
+                yield Problem(where, says, about)
+
+
+def _drawn(params: Params, name: str) -> list[tuple[Where, Any]]:
+    """What the space can make of a field, each where it stands: every choice, or the ends of its range."""
+    vary = params.search.space.get(name)
+    here: Where = ("search", "space", name)
+    if vary is None:
+        return []
+    if vary.choices is not None:
+        return [((*here, "choices", number), value) for number, value in enumerate(vary.choices)]
+    ends = [((*here, "low"), vary.low), ((*here, "high"), vary.high)]
+    return [(where, value) for where, value in ends if value is not None]
 
 
 def _blanks(params: Params) -> Iterator[Problem]:
@@ -134,10 +151,28 @@ def _length(params: Params) -> Iterator[Problem]:
         warmup = briefly(recipe.schedule.warmup)
         says = f"recipe.schedule.warmup is {warmup}; it must be below recipe.epochs, {recipe.epochs}."
         yield Problem(("recipe", "schedule", "warmup"), says, (("recipe", "epochs"),))
+    yield from _length_in_space(params)
     most = search.epochs or recipe.epochs
     if search.min_epochs > most:
         says = f"search.min_epochs is {search.min_epochs}; it must be at most the epochs of a trial, {most}."
         yield Problem(("search", "min_epochs"), says, (("search", "epochs"), ("recipe", "epochs")))
+
+
+def _length_in_space(params: Params) -> Iterator[Problem]:
+    """The longest warm-up that a trial may draw against the fewest epochs that it may have."""
+    warmups, epochs = _drawn(params, "schedule.warmup"), _drawn(params, "epochs")
+    if warmups and epochs and any(params.search.space[name].when for name in ("schedule.warmup", "epochs")):
+        return  # their conditions may keep the two apart
+    numbers = [(where, value) for where, value in warmups if isinstance(value, (int, float))]
+    where, longest = max(numbers, key=lambda one: one[1], default=(("recipe",), params.recipe.schedule.warmup))
+    drawn = [value for _, value in epochs if isinstance(value, (int, float))]
+    fewest = min(drawn, default=params.search.epochs or params.recipe.epochs)
+    if (warmups or epochs) and longest >= fewest:
+        where = where if warmups else ("search", "space", "epochs")
+        says = (
+            f"schedule.warmup may be {briefly(longest)} in search.space, and a trial may have {briefly(fewest)} epochs"
+        )
+        yield Problem(where, f"{says}; it must be below them.", (("recipe", "epochs"), ("search", "epochs")))
 
 
 def _trials(params: Params) -> Iterator[Problem]:

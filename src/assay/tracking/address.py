@@ -50,7 +50,7 @@ class Address:
     @property
     def shown(self) -> str:
         """The uri without a password."""
-        return _masked(self.uri)
+        return masked(self.uri)
 
     @property
     def id(self) -> str:
@@ -83,12 +83,13 @@ def _check_form(uri: str) -> None:
         parts = urllib.parse.urlsplit(uri)
         server = parts.scheme not in ("http", "https") or (parts.hostname, parts.port)[0]  # a wrong port raises
     except ValueError as error:
-        raise InputError(f"tracking.uri: {_masked(uri)!r} is no address ({error}); {RIGHT}.") from error
+        raise InputError(f"tracking.uri: {masked(uri)!r} is no address ({error}); {RIGHT}.") from error
     if not server:
-        raise InputError(f"tracking.uri: {_masked(uri)!r} names no server; {RIGHT}.")
+        raise InputError(f"tracking.uri: {masked(uri)!r} names no server; {RIGHT}.")
 
 
-def _masked(uri: str) -> str:
+def masked(uri: str) -> str:
+    """An address without its password."""
     return re.sub(r"(://[^/@:]*:)[^/@]*@", r"\1***@", uri)
 
 

@@ -107,7 +107,7 @@ class Tracker:
         tags: Mapping[str, object] | None = None,
         parent: Run | None = None,
     ) -> Iterator[Run]:
-        """A new run around a block: an error ends it as FAILED with the reason, Ctrl-C as KILLED; both go on."""
+        """A new run around a block: an error ends it as FAILED with the reason, a stop as KILLED; both go on."""
         run = self.start(name, kind=kind, params=params, tags=tags, parent=parent)
         with ending(run):
             yield run
@@ -166,11 +166,11 @@ def open_tracker(tracking: Tracking, root: Path, tags: Mapping[str, object]) -> 
 
 @contextlib.contextmanager
 def ending(run: Run) -> Iterator[None]:
-    """End `run` with the block: FINISHED, KILLED by Ctrl-C, or FAILED with the reason; errors go on."""
+    """End `run` with the block: FINISHED, KILLED by Ctrl-C or SIGTERM, or FAILED with the reason; errors go on."""
     try:
         yield
-    except KeyboardInterrupt:
-        run.end(KILLED, "stopped by hand")
+    except (KeyboardInterrupt, SystemExit) as error:  # Ctrl-C, and what terminal.py makes of SIGTERM
+        run.end(KILLED, "stopped by hand" if isinstance(error, KeyboardInterrupt) else "stopped from outside")
         raise
     except BaseException as error:
         run.end(FAILED, f"{type(error).__name__}: {error}")
