@@ -38,8 +38,8 @@ import scipy
 from numpy.typing import NDArray
 from scipy.stats import t as student
 
-from assay.intervals import Interval
 from assay.finals import Finals
+from assay.intervals import Interval
 
 Floats = NDArray[np.float64]
 RECIPES, TOLERANCE, CONFIDENCE, SEED_SD = 100, 0.2, 0.95, 0.2

@@ -41,7 +41,8 @@ class Past:
 
 def drawn(past: Past, count: int, **how: Any) -> list[dict[str, Any]]:
     drawing = drawing_of(past, **how)
-    past.drawn.append({"optimizer.lr": 0.01})  # the base recipe, which lacks a value
+    lacking = {"optimizer.lr": 0.01} if "optimizer.lr" in how.get("space", SPACE) else {}
+    past.drawn.append(lacking)  # the base recipe, which lacks a value
     for number in range(1, count):
         past.drawn.append(drawing.draw(number))
     return past.drawn
@@ -117,6 +118,12 @@ def test_a_grid_visits_every_point_once() -> None:
     points = [drawing.draw(number) for number in range(1, 10)]
     assert len({str(point) for point in points}) == 9
     assert drawing.draw(10) == points[0]
+
+
+@pytest.mark.parametrize("sampler", ["auto", "tpe"])
+def test_a_space_that_is_used_up_is_drawn_from_again(sampler: str) -> None:
+    points = drawn(Past(), 12, sampler=sampler, trials=12, space={"activation": {"choices": ["relu", "tanh"]}})
+    assert {each["activation"] for each in points[1:]} == {"relu", "tanh"}
 
 
 def test_a_space_without_a_choice_is_drawn_all_the_same() -> None:

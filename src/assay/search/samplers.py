@@ -169,7 +169,7 @@ class Gaussian:
         order = np.argsort(-model.log_improvement(self.cube.columns(points)), kind="stable")
         tried = [each.drawn for each in known]
         fresh = (drawn for at in order if (drawn := self.cube.drawn(points[at])) not in tried)
-        return first_feasible(fresh, self.cube)
+        return next(filter(self.cube.space.keeps, fresh), None) or self._else.draw(number, known)
 
     def _model(self, known: Sequence[Tried], scales: Scales | None) -> Surrogate:
         values = expected_finals(known, self.sign)
