@@ -193,9 +193,7 @@ def _grid(params: Params) -> Iterator[Problem]:
     for name, vary in params.search.space.items():
         whole = name in flat(Recipe()) and number_type(recipe_field(name)) is int and not vary.log
         if vary.choices is None and vary.step is None and not whole:
-            says = (
-                f"search.sampler is 'grid', but search.space.{name} has endless values; it must have a step or choices."
-            )
+            says = f"search.space.{name} has endless values; for search.sampler 'grid' it must have a step or choices."
             yield Problem(("search", "space", name), says, (("search", "sampler"),))
 
 
