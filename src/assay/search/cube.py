@@ -70,11 +70,11 @@ class Cube:
 
     def __init__(self, space: Space) -> None:
         self.space = space
-        self.axes = {name: _axis(each) for name, each in space.distributions.items() if not each.single()}
-        self.fixed = {name: _only(each) for name, each in space.distributions.items() if each.single()}
+        self.axes = {name: _axis(each) for name, each in space.varying.items()}
+        self.fixed = {name: _only(each) for name, each in space.distributions.items() if name not in self.axes}
         self.widths = [axis.width for axis in self.axes.values()]
         named = {other for each in space.parameters.values() for other in each.when}
-        self._deciding = [number for number, name in enumerate(self.axes) if name in named]
+        self._deciding = {at: axis for at, (name, axis) in enumerate(self.axes.items()) if name in named}
         self._known: dict[tuple[int, ...], NDArray[np.bool_]] = {}
 
     def drawn(self, point: Array) -> dict[str, Any]:
@@ -98,21 +98,18 @@ class Cube:
         """Which parameters count in which points, n × axes. It hangs on the few that a condition names."""
         if not self._deciding:
             return np.ones(points.shape, dtype=bool)
-        decided = np.stack([self._axis(at).level(points[:, at]) for at in self._deciding], axis=1)
+        decided = np.stack([axis.level(points[:, at]) for at, axis in self._deciding.items()], axis=1)
         kinds, of = np.unique(decided, axis=0, return_inverse=True)
         return np.stack([self._counting(tuple(kind)) for kind in kinds])[of.reshape(-1)]
 
     def _counting(self, levels: tuple[int, ...]) -> NDArray[np.bool_]:
         if levels not in self._known:
             point = np.full(len(self.axes), MIDDLE)
-            for at, level in zip(self._deciding, levels, strict=True):
-                point[at] = (level + 0.5) / len(self._axis(at).levels)
+            for (at, axis), level in zip(self._deciding.items(), levels, strict=True):
+                point[at] = (level + 0.5) / len(axis.levels)
             active = self.space.active(self.drawn(point))
             self._known[levels] = np.array([name in active for name in self.axes])
         return self._known[levels]
-
-    def _axis(self, number: int) -> Axis:
-        return list(self.axes.values())[number]
 
 
 def _axis(distribution: BaseDistribution) -> Axis:
@@ -133,4 +130,7 @@ def _axis(distribution: BaseDistribution) -> Axis:
 
 def _only(distribution: BaseDistribution) -> Any:
     """The value of a parameter that has no other."""
-    return distribution.choices[0] if isinstance(distribution, CategoricalDistribution) else distribution.low  # type: ignore[attr-defined]
+    if isinstance(distribution, CategoricalDistribution):
+        return distribution.choices[0]
+    assert isinstance(distribution, (FloatDistribution, IntDistribution))
+    return distribution.low

@@ -5,11 +5,28 @@ never from who reported first; knows no store.
 import math
 from bisect import bisect_right, insort
 from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import count, takewhile
 from statistics import median
 
-BASE_NUMBER = 0  # the trial of the base recipe
+from assay.search.trial import BASE_NUMBER, Tried
+
 FEWEST_FOR_MEDIAN = 4  # rivals: the middle of fewer says nothing (Optuna's MedianPruner waits for 5 trials)
+
+
+def rung_epochs(min_epochs: int, reduction: int, pruner: str = "asha") -> Iterator[int]:
+    """After which epochs trials are judged (see Halving), without end."""
+    if pruner == "none":
+        return iter(())
+    return count(min_epochs) if pruner == "median" else (min_epochs * reduction**level for level in count())
+
+
+def rungs_reached(tried: Sequence[Tried], min_epochs: int, reduction: int, pruner: str) -> list[tuple[int, int]]:
+    """The epoch of each rung and how many trials came so far, as far as any did."""
+    lasts = [max(each.curve, default=0) for each in tried]
+    reached = takewhile(max(lasts, default=0).__ge__, rung_epochs(min_epochs, reduction, pruner))
+    return [(epoch, sum(last >= epoch for last in lasts)) for epoch in reached]
 
 
 @dataclass
@@ -26,7 +43,7 @@ class _Course:
 
 @dataclass
 class _Rung:
-    epoch: float
+    epoch: int
     front: int = 0  # the first trial of which it is open whether it came so far
     # bracket → values of those before it that came so far, in order of size
     values: dict[int, list[float]] = field(default_factory=lambda: defaultdict(list))
@@ -41,22 +58,23 @@ class Halving:
     reports beyond the epoch after which it turns out to be stopped does not count. Trial 0, the base recipe, is never
     stopped, and neither is one that has come to its end; one that fails is a rival at the rungs it reached.
 
-    `pruner`: `asha` as above; `hyperband` deals trials in turn to brackets, of which each begins to judge a rung later
-    than the one before, among its own (Li et al. 2018, arXiv:1603.06560); `median` judges at every epoch from
-    `min_epochs` on, against the middle of the others (Golovin et al. 2017, Google Vizier); `none` stops nobody.
+    `pruner`: `asha`, which is `auto`, as above; `hyperband` deals trials in turn to brackets, of which each begins to
+    judge a rung later than the one before, among its own (Li et al. 2018, arXiv:1603.06560); `median` judges at every
+    epoch from `min_epochs` on, against the middle of the others (Golovin et al. 2017, Google Vizier); `none` stops
+    nobody.
     """
 
     def __init__(
         self, min_epochs: int, reduction: int, sign: int, pruner: str = "asha", epochs: int | None = None
     ) -> None:
         """`sign`: 1 where larger is better, -1 where smaller is; `epochs`: the most a trial has, for `hyperband`."""
-        self.min_epochs, self.reduction, self._sign, self._pruner = min_epochs, reduction, sign, pruner
-        self._brackets = 1
+        self._sign, self._pruner, self._reduction, self._brackets = sign, pruner, reduction, 1
         if pruner == "hyperband" and epochs is not None:
             self._brackets += max(0, int(math.log(max(1, epochs / min_epochs), reduction) + 1e-9))
         self._courses: list[_Course] = []
         self._rungs: list[_Rung] = []
-        self._farthest = 0
+        self._ahead = rung_epochs(min_epochs, reduction, pruner)
+        self._upcoming: float = next(self._ahead, math.inf)  # the epoch of the rung that nobody has reached
 
     def begin(self, number: int) -> None:
         """Trial `number` begins, or begins anew; numbers come without a gap."""
@@ -71,7 +89,9 @@ class Halving:
         value *= self._sign
         course.best[epoch] = max(value, course.best.get(course.last, value))
         course.last = epoch
-        self._farthest = max(self._farthest, epoch)
+        while self._upcoming <= epoch:
+            self._rungs.append(_Rung(int(self._upcoming)))
+            self._upcoming = next(self._ahead, math.inf)
         course.complete = course.over = complete
 
     def end(self, number: int) -> None:
@@ -86,8 +106,6 @@ class Halving:
     def judge(self) -> list[int]:
         """Say all that can be said now: the numbers of trials that are stopped by it."""
         stopped: list[int] = []
-        while (epoch := self._rung_at(len(self._rungs))) <= self._farthest:
-            self._rungs.append(_Rung(epoch))
         for level, rung in enumerate(self._rungs):
             while rung.front < len(self._courses) and self._passes(level, rung, stopped):
                 rung.front += 1
@@ -109,11 +127,6 @@ class Halving:
         """Whether it is known how it ended."""
         return self.knows(number, math.inf)
 
-    def _rung_at(self, level: int) -> float:
-        if self._pruner == "none":
-            return math.inf
-        return self.min_epochs + level if self._pruner == "median" else self.min_epochs * self.reduction**level
-
     def _passes(self, level: int, rung: _Rung, stopped: list[int]) -> bool:
         """Whether it is known if the trial at the rung's front came so far; if it did, it is judged."""
         number = rung.front
@@ -130,7 +143,7 @@ class Halving:
             return True
         free = number == BASE_NUMBER or course.told or (course.complete and course.last == rung.epoch)
         if not free and self._is_behind(value, rung.values[bracket]):
-            course.stopped = int(rung.epoch)
+            course.stopped = rung.epoch
             stopped.append(number)
         insort(rung.values[bracket], value)
         return True
@@ -139,4 +152,4 @@ class Halving:
         if self._pruner == "median":
             return len(rivals) >= FEWEST_FOR_MEDIAN and value < median(rivals)
         better = len(rivals) - bisect_right(rivals, value)
-        return better >= max(1, (len(rivals) + 1) // self.reduction)
+        return better >= max(1, (len(rivals) + 1) // self._reduction)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from assay.search.study import Study
-from assay.search.trial import COMPLETE, FAILED, PRUNED, Tried
+from assay.search.trial import BASE_NUMBER, COMPLETE, FAILED, PRUNED, Tried
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -71,7 +71,7 @@ def _history(figure: Figure, study: Study, tried: Sequence[Tried], won: Tried) -
 
 
 def _importance(figure: Figure, study: Study, tried: Sequence[Tried], _won: Tried) -> None:
-    varying = {name: each for name, each in study.space.distributions.items() if not each.single()}
+    varying = study.space.varying
     whole = [each for each in tried if set(varying) <= set(each.drawn)]
     if len(whole) < FEWEST_FOR_IMPORTANCE or not varying:
         _say(figure, f"importance: at least {FEWEST_FOR_IMPORTANCE} trials are needed")
@@ -138,7 +138,7 @@ def place_of(distribution: BaseDistribution, value: Any) -> float:
 
 
 def _parallel(figure: Figure, study: Study, tried: Sequence[Tried], won: Tried) -> None:
-    names = [name for name, each in study.space.distributions.items() if not each.single()]
+    names = list(study.space.varying)
     axes = _axes(figure, f"which values led where: lines are trials, coloured by {study.metric}")
     values = [each.score for each in tried]
     scale = Normalize(*np.quantile(values, [0.5, 1] if study.sign > 0 else [0, 0.5]))
@@ -181,7 +181,7 @@ def _curves(figure: Figure, study: Study, tried: Sequence[Tried], won: Tried) ->
         style: dict[str, Any] = {"color": PALE, "linewidth": 1.2, "marker": "o", "markersize": 2.5}
         if each.number == won.number:
             style |= {"color": ORANGE, "linewidth": 2.4, "label": f"the winner, trial {won.number}"}
-        elif each.number == 0:
+        elif each.number == BASE_NUMBER:
             style |= {"color": "#222222", "linestyle": "--", "label": "the base recipe, trial 0"}
         elif each.state == COMPLETE:
             style |= {"color": BLUE, "alpha": 0.7}
@@ -193,10 +193,14 @@ def _curves(figure: Figure, study: Study, tried: Sequence[Tried], won: Tried) ->
 
 
 def _focus(axes: "Axes", study: Study, values: Sequence[float]) -> None:
-    """Show where it matters: complete trials whole, and of what is worse no more than as much again."""
+    axes.set_ylim(range_that_matters(values, study.sign))
+
+
+def range_that_matters(values: Sequence[float], sign: int) -> tuple[float, float]:
+    """That of `values`, of complete trials, whole, and of what is worse no more than as much again."""
     low, high = min(values), max(values)
     room = max(high - low, 1e-3)
-    axes.set_ylim((low - room, high + 0.08 * room) if study.sign > 0 else (low - 0.08 * room, high + room))
+    return (low - room, high + 0.08 * room) if sign > 0 else (low - 0.08 * room, high + room)
 
 
 def _axes(figure: Figure, title: str) -> "Axes":

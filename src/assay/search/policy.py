@@ -8,12 +8,14 @@ it was killed and went on.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from typing import Any
 
 from optuna.study import StudyDirection
 
 from assay.params import Search
 from assay.search.cube import Cube
+from assay.search.halving import rung_epochs
 from assay.search.samplers import Gaussian, Grid, Random, Sampler, Sobol, Tpe
 from assay.search.space import Space
 from assay.search.trial import FAILED, PRUNED, RUNNING, Tried
@@ -44,12 +46,8 @@ class Sight:
 
     def rung(self, epochs: float) -> int | None:
         """The last rung (see Halving) that is not beyond `epochs`."""
-        if epochs < self.min_epochs:
-            return None
-        rung = self.min_epochs
-        while rung * self.reduction <= epochs:
-            rung *= self.reduction
-        return rung
+        within = takewhile(epochs.__ge__, rung_epochs(self.min_epochs, self.reduction))
+        return max(within, default=None)
 
 
 class Drawing:

@@ -118,7 +118,7 @@ class Tpe:
         return next(filter(self.cube.space.keeps, asked), None) or self._else.draw(number, known)
 
     def _ask(self, seed: int) -> dict[str, Any]:
-        self._past.sampler = _StaticTPE(self.distributions, seed)
+        self._past.sampler = _StaticTPE(self.cube.space.varying, seed)
         return dict(self._past.ask(self.distributions).params)
 
     def _seen(self, trial: Tried) -> FrozenTrial:
@@ -154,35 +154,37 @@ class Gaussian:
         self._else = Random(cube, seed)
 
     def draw(self, number: int, known: Sequence[Tried]) -> dict[str, Any]:
-        if not self.cube.axes or np.isnan(expected_finals(known, self.sign)).all():
+        values = expected_finals(known, self.sign)
+        if not self.cube.axes or np.isnan(values).all():
             return self._else.draw(number, known)
         with threadpool_limits(1):  # matrices of this size gain nothing from more, least where trials train beside
-            return self._drawn(number, known)
+            return self._drawn(number, known, values)
 
-    def _drawn(self, number: int, known: Sequence[Tried]) -> dict[str, Any]:
-        rng, settling = generator(self.seed, number), settling_number(number)
+    def _drawn(self, number: int, known: Sequence[Tried], values: Array) -> dict[str, Any]:
+        tried, settling = self._points(known), settling_number(number)
         if settling not in self._scales:
             earlier = known if settling == number else self._known(settling)
-            self._scales[settling] = self._model(earlier, None).scales
-        model = self._model(known, self._scales[settling])
-        points = self._candidates(rng, known, model)
+            self._scales[settling] = self._model(self._points(earlier), expected_finals(earlier, self.sign)).scales
+        model = self._model(tried, values, self._scales[settling])
+        points = self._candidates(generator(self.seed, number), tried, model)
         order = np.argsort(-model.log_improvement(self.cube.columns(points)), kind="stable")
-        tried = [each.drawn for each in known]
-        fresh = (drawn for at in order if (drawn := self.cube.drawn(points[at])) not in tried)
+        before = [each.drawn for each in known]
+        fresh = (drawn for at in order if (drawn := self.cube.drawn(points[at])) not in before)
         return next(filter(self.cube.space.keeps, fresh), None) or self._else.draw(number, known)
 
-    def _model(self, known: Sequence[Tried], scales: Scales | None) -> Surrogate:
-        values = expected_finals(known, self.sign)
-        points = self.cube.columns(np.stack([self.cube.point(each.drawn) for each in known]))
+    def _points(self, known: Sequence[Tried]) -> Array:
+        return np.stack([self.cube.point(each.drawn) for each in known])
+
+    def _model(self, tried: Array, values: Array, scales: Scales | None = None) -> Surrogate:
+        points = self.cube.columns(tried)
         told = ~np.isnan(values)
         model = Surrogate(points[told], values[told], self.cube.widths, scales)
         return model if told.all() else model.believing(points[~told])
 
-    def _candidates(self, rng: np.random.Generator, known: Sequence[Tried], model: Surrogate) -> Array:
+    def _candidates(self, rng: np.random.Generator, tried: Array, model: Surrogate) -> Array:
         axes = list(self.cube.axes.values())
-        points = np.stack([self.cube.point(each.drawn) for each in known])
-        best = np.argsort(-model.predict(self.cube.columns(points))[0], kind="stable")[:BEST]
-        near = np.repeat(points[best], NEAR // len(best), axis=0)
+        best = np.argsort(-model.predict(self.cube.columns(tried))[0], kind="stable")[:BEST]
+        near = np.repeat(tried[best], NEAR // len(best), axis=0)
         moves = rng.random(near.shape) < MOVED / len(axes)
         moves[np.arange(len(near)), rng.integers(len(axes), size=len(near))] = True
         steps = np.array([max(STEP, 1 / len(axis.levels)) if axis.levels else STEP for axis in axes])
@@ -266,9 +268,9 @@ class _StaticTPE(TPESampler):
     """TPE over a space that is known: Optuna would take what all trials have in common, and the base recipe may lack a
     value that lies outside the space."""
 
-    def __init__(self, distributions: dict[str, BaseDistribution], seed: int) -> None:
+    def __init__(self, varying: dict[str, BaseDistribution], seed: int) -> None:
         super().__init__(multivariate=True, constant_liar=True, seed=seed, n_startup_trials=1)
-        self._varying = {name: each for name, each in distributions.items() if not each.single()}
+        self._varying = varying
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         return self._varying

@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from assay.errors import InputError
-from assay.params import Recipe, flat, with_values
-from assay.search.halving import BASE_NUMBER
+from assay.params import Recipe, with_values
 from assay.search.study import Study
-from assay.search.trial import COMPLETE, FAILED, PRUNED, Tried
+from assay.search.trial import BASE_NUMBER, COMPLETE, FAILED, PRUNED, Tried
 
 COLUMNS = ("number", "state", "value", "epochs", "seconds")
 
@@ -59,7 +58,7 @@ def write_report(study: Study, won: Tried, path: Path) -> dict[str, Any]:
         "trials": {"total": len(tried)}
         | {state: sum(each.state == state for each in tried) for state in (COMPLETE, PRUNED, FAILED)},
         "epochs": sum(len(each.curve) for each in tried),
-        "winner": _shown(study, won) | {"differs": differences(study, won)},
+        "winner": _shown(study, won) | {"differs": study.space.differences(won.number, won.drawn)},
         "base": None if base is None else _shown(study, base),
         "failures": {str(each.number): each.reason for each in tried if each.state == FAILED},
     }
@@ -81,12 +80,6 @@ def _shown(study: Study, one: Tried) -> dict[str, Any]:
         "epochs": len(one.curve),
         "values": study.values_of(one.number, one.drawn),
     }
-
-
-def differences(study: Study, one: Tried) -> dict[str, Any]:
-    """What a trial's recipe has that the base recipe has not."""
-    base, recipe = flat(study.space.base), flat(study.recipe_of(one.number, one.drawn))
-    return {name: value for name, value in recipe.items() if value != base[name]}
 
 
 def _write(report: Mapping[str, Any], path: Path) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from assay.params import Recipe, Vary, flat, with_values
+from assay.search.trial import BASE_NUMBER
 from assay.settings.constraint import Constraint
 from assay.settings.space import recipe_field
 from assay.settings.wording import number_type
@@ -55,6 +56,11 @@ class Space:
     def distributions(self) -> dict[str, BaseDistribution]:
         return {name: parameter.distribution for name, parameter in self.parameters.items()}
 
+    @property
+    def varying(self) -> dict[str, BaseDistribution]:
+        """Of the parameters that have more than one value."""
+        return {name: each for name, each in self.distributions.items() if not each.single()}
+
     def active(self, drawn: Drawn) -> dict[str, Any]:
         """The recipe's values of the parameters whose condition holds, in the order of the space."""
         values = flat(self.base)
@@ -83,6 +89,19 @@ class Space:
             return True
         values = flat(self.base) | self.active(drawn)
         return all(each.holds(values) for each in self.constraints)
+
+    def values_of(self, number: int, drawn: Drawn) -> dict[str, Any]:
+        """The recipe's values of the parameters that count in trial `number`; trial 0 is the base, wherever it lies."""
+        return self.active_of_base() if number == BASE_NUMBER else self.active(drawn)
+
+    def recipe_of(self, number: int, drawn: Drawn) -> Recipe:
+        """The recipe of trial `number`."""
+        return self.base if number == BASE_NUMBER else self.recipe(drawn)
+
+    def differences(self, number: int, drawn: Drawn) -> dict[str, Any]:
+        """What the recipe of trial `number` has that the base recipe has not."""
+        base, recipe = flat(self.base), flat(self.recipe_of(number, drawn))
+        return {name: value for name, value in recipe.items() if value != base[name]}
 
     def active_of_base(self) -> dict[str, Any]:
         """The base recipe's values of the parameters that count in it, also of one that lies outside its range."""

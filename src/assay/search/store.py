@@ -15,6 +15,7 @@ from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 
 from assay.errors import InputError
+from assay.tracking.address import masked
 
 GLANCE_S = 0.5  # who only looks whether a lease is held holds it for far less
 
@@ -104,7 +105,7 @@ def translated(address: str | None, journal: Path) -> Iterator[None]:
     except (OSError, InputError):
         raise  # the disk's own words; terminal.py makes a sentence of them
     except Exception as error:  # border to Optuna and to what it opens the database with
-        what = f"search.storage is {address!r}; it" if address is not None else f"{journal}:"
+        what = f"search.storage is {masked(address)!r}; it" if address is not None else f"{journal}:"
         remedy = (
             "it must be a database that answers." if address is not None else "delete it to search from the beginning."
         )

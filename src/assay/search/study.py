@@ -21,12 +21,12 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from assay.errors import InputError
 from assay.params import Recipe, Search, flat
-from assay.search.halving import BASE_NUMBER, Halving
+from assay.search.halving import Halving
 from assay.search.policy import Drawing, Sight
 from assay.search.space import Space, space_of
 from assay.search.store import Lease, first_line, opened
 from assay.search.trial import (
-    COMPLETE,
+    BASE_NUMBER,
     FAILED,
     NUMBER,
     OVER,
@@ -39,6 +39,7 @@ from assay.search.trial import (
     Stay,
     Tried,
     as_tried,
+    best_complete,
     best_of,
     newest,
 )
@@ -69,15 +70,15 @@ class Study:
         self.trials, self.seed, self.metric = search.trials, search.seed, metric
         self.sign = 1 if direction == "max" else -1
         self.name = study_name(search, base, metric, version)
-        self.rungs = (search.min_epochs, search.reduction)
+        self.rungs = (search.min_epochs, search.reduction, search.pruner)
         self._lease = Lease(folder / f"{self.name}.lock")
         try:
             self._study = opened(search.storage, self.name, folder / f"{self.name}.journal", direction)
             self._store = self._study._storage
             self._describe(about(search, base, metric, version))
-            pruner = "asha" if search.pruner == "auto" else search.pruner
-            self._halving = Halving(*self.rungs, self.sign, pruner, base.epochs)
-            self._drawing = Drawing(self.space, search, self._study.direction, Sight(*self.rungs), self._tried)
+            self._halving = Halving(search.min_epochs, search.reduction, self.sign, search.pruner, base.epochs)
+            sight = Sight(search.min_epochs, search.reduction)
+            self._drawing = Drawing(self.space, search, self._study.direction, sight, self._tried)
             self._keys: dict[int, int] = {}  # number → Optuna's, of all that bear it the last
             self._live: dict[int, _Live] = {}
             self._again: dict[int, dict[str, Any]] = {}  # number → what was drawn, of trials to be asked anew
@@ -193,16 +194,13 @@ class Study:
 
     def best(self) -> Tried | None:
         """The complete trial with the best value; of equals the first."""
-        complete = [each for each in self.tried() if each.state == COMPLETE]
-        return max(complete, key=lambda each: (self.sign * each.score, -each.number), default=None)
+        return best_complete(self.tried(), self.sign)
 
     def recipe_of(self, number: int, drawn: Mapping[str, Any]) -> Recipe:
-        """Trial 0 is the base recipe itself, wherever it lies."""
-        return self.space.base if number == BASE_NUMBER else self.space.recipe(drawn)
+        return self.space.recipe_of(number, drawn)
 
     def values_of(self, number: int, drawn: Mapping[str, Any]) -> dict[str, Any]:
-        """The recipe's values of the parameters that count."""
-        return self.space.active_of_base() if number == BASE_NUMBER else self.space.active(drawn)
+        return self.space.values_of(number, drawn)
 
     def check_failures(self) -> None:
         """Stop a search whose trials fail.

@@ -1,7 +1,7 @@
 """A trial in words: as it is asked for, as it is remembered. Owns the names of its states and of what is kept."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ from optuna.trial import FrozenTrial, TrialState
 from assay.params import Recipe
 from assay.settings import yaml_word
 
+BASE_NUMBER = 0  # the trial of the base recipe
 COMPLETE, PRUNED, FAILED, RUNNING = "complete", "pruned", "failed", "running"
 STATES = {
     TrialState.COMPLETE: COMPLETE,
@@ -89,14 +90,10 @@ def best_of(curve: Mapping[int, float], sign: int) -> float:
     return sign * max(sign * value for value in curve.values())
 
 
-def rungs_reached(tried: Sequence[Tried], min_epochs: int, reduction: int) -> list[tuple[int, int]]:
-    """The epoch of each rung, `min_epochs` × `reduction`^k, and how many trials came so far, as far as any did."""
-    farthest = [max(each.curve, default=0) for each in tried]
-    rungs, epoch = [], min_epochs
-    while epoch <= max(farthest, default=0):
-        rungs.append((epoch, sum(last >= epoch for last in farthest)))
-        epoch *= reduction
-    return rungs
+def best_complete(tried: Iterable[Tried], sign: int) -> Tried | None:
+    """The complete trial with the best value; of equals the first."""
+    complete = [each for each in tried if each.state == COMPLETE]
+    return max(complete, key=lambda each: (sign * each.score, -each.number), default=None)
 
 
 def short(value: Any) -> str:

@@ -4,10 +4,10 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Set
 from typing import Any
 
-from assay.params import LOSSES_OF_TASK, METRICS_OF_TASK, Params, Policy, Recipe, flat
+from assay.params import LOSSES_OF_TASK, METRICS_OF_TASK, Params, Policy, flat
 from assay.settings.constraint import constraint_problems
 from assay.settings.document import Problem, Where
-from assay.settings.space import recipe_field, space_problems
+from assay.settings.space import BASE, recipe_field, space_problems
 from assay.settings.wording import briefly, either, number_type, shown
 
 ANY_TASK = frozenset(LOSSES_OF_TASK)
@@ -191,7 +191,7 @@ def _grid(params: Params) -> Iterator[Problem]:
     if params.search.sampler != "grid":
         return
     for name, vary in params.search.space.items():
-        whole = name in flat(Recipe()) and number_type(recipe_field(name)) is int and not vary.log
+        whole = name in flat(BASE) and number_type(recipe_field(name)) is int and not vary.log
         if vary.choices is None and vary.step is None and not whole:
             says = f"search.space.{name} has endless values; for search.sampler 'grid' it must have a step or choices."
             yield Problem(("search", "space", name), says, (("search", "sampler"),))

@@ -21,11 +21,10 @@ from assay.errors import InputError, nearest
 from assay.metric import resolve_metric
 from assay.params import Params, Recipe, Vary, nested
 from assay.search import STUDIES
-from assay.search.halving import BASE_NUMBER
 from assay.search.space import Space, space_of
 from assay.search.store import Lease, is_held, storage, translated
 from assay.search.study import ABOUT, searched_base, study_name
-from assay.search.trial import COMPLETE, Tried, as_tried, newest
+from assay.search.trial import Tried, as_tried, best_complete, newest
 
 NAME = re.compile(r"[0-9a-f]{12}")  # what `study_name` makes; a database may hold studies of others
 
@@ -64,14 +63,11 @@ class Kept:
             return None
 
     def best(self) -> Tried | None:
-        complete = [each for each in self.tried if each.state == COMPLETE]
-        return max(complete, key=lambda each: (self.sign * each.score, -each.number), default=None)
+        return best_complete(self.tried, self.sign)
 
     def values_of(self, one: Tried) -> dict[str, Any]:
         """The parameters that count; all that were drawn where that cannot be told."""
-        if self.space is None:
-            return one.drawn
-        return self.space.active_of_base() if one.number == BASE_NUMBER else self.space.active(one.drawn)
+        return one.drawn if self.space is None else self.space.values_of(one.number, one.drawn)
 
 
 class Shelf:

@@ -2,8 +2,8 @@
 
 from assay.errors import InputError, gather
 from assay.params import flat
-from assay.search.halving import BASE_NUMBER
-from assay.search.trial import COMPLETE, FAILED, PRUNED, RUNNING, Tried, rungs_reached, short
+from assay.search.halving import rungs_reached
+from assay.search.trial import BASE_NUMBER, COMPLETE, FAILED, PRUNED, RUNNING, Tried, short
 from assay.studies.shelf import Kept, Shelf
 from assay.terminal import say, table
 
@@ -79,7 +79,7 @@ def _time(kept: Kept) -> str:
 
 def _rungs(kept: Kept) -> str:
     policy = kept.about.get("policy")
-    reached = rungs_reached(kept.tried, policy["min_epochs"], policy["reduction"]) if policy else []
+    reached = rungs_reached(kept.tried, policy["min_epochs"], policy["reduction"], policy["pruner"]) if policy else []
     return "; rungs: " + ", ".join(f"{count} at epoch {epoch}" for epoch, count in reached) if reached else ""
 
 
@@ -89,8 +89,8 @@ def _show_differences(kept: Kept, best: Tried) -> None:
     elif best.number == BASE_NUMBER:
         say("it is the base recipe.")
     else:
-        base, recipe = flat(kept.space.base), flat(kept.space.recipe(best.drawn))
-        rows = [(name, short(base[name]), short(value)) for name, value in recipe.items() if value != base[name]]
+        base, differs = flat(kept.space.base), kept.space.differences(best.number, best.drawn)
+        rows = [(name, short(base[name]), short(value)) for name, value in differs.items()]
         table("The best recipe differs from the base", rows, ("setting", "base", "best"))
 
 

@@ -14,9 +14,8 @@ from assay.params import flat
 from assay.search.page import charts
 from assay.search.page.charts import Seen
 from assay.search.page.timeline import timeline
-from assay.search.select import differences
 from assay.search.study import Study
-from assay.search.trial import COMPLETE, FAILED, PRUNED, Tried, short
+from assay.search.trial import BASE_NUMBER, COMPLETE, FAILED, PRUNED, Tried, short
 
 NAME = "report.html"
 MOST = 1000  # trials in the pictures: beyond it a browser gets slow and nobody sees more
@@ -67,7 +66,7 @@ def _head(study: Study, won: Tried, tried: Sequence[Tried]) -> str:
     """Who won, against what, of how many."""
     counts = {state: sum(each.state == state for each in tried) for state in (COMPLETE, PRUNED, FAILED)}
     counted = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
-    base = next((each for each in tried if each.number == 0 and each.value is not None), None)
+    base = next((each for each in tried if each.number == BASE_NUMBER and each.value is not None), None)
     beside = "" if base is None or base.number == won.number else f", the base recipe {base.score:.4f}"
     epochs = sum(len(each.curve) for each in tried)
     said = f"Trial {won.number} won: validation {study.metric} <b>{won.score:.4f}</b> in search{beside}."
@@ -82,7 +81,7 @@ def _head(study: Study, won: Tried, tried: Sequence[Tried]) -> str:
 
 def _changes(study: Study, won: Tried) -> str:
     """What the winner's recipe has that the base has not."""
-    base, changed = flat(study.space.base), differences(study, won)
+    base, changed = flat(study.space.base), study.space.differences(won.number, won.drawn)
     if not changed:
         return "<p>The base recipe itself won.</p>"
     cells = [
@@ -154,7 +153,7 @@ def _sample(study: Study, tried: Sequence[Tried]) -> list[Tried]:
         return list(tried)
     valued = [each for each in tried if each.value is not None]
     ranked = sorted(valued, key=lambda one: (one.state != COMPLETE, -study.sign * one.score))
-    kept = {0, *(each.number for each in ranked[:BEST])}
+    kept = {BASE_NUMBER, *(each.number for each in ranked[:BEST])}
     others = [each for each in tried if each.number not in kept]
     step = -(-len(others) // (MOST - len(kept)))
     kept |= {each.number for each in others[::step]}

@@ -9,9 +9,9 @@ from typing import Any
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from assay.search.page.svg import Chart, Scale
-from assay.search.pictures import FEWEST_FOR_IMPORTANCE, common_values, importance, place_of
+from assay.search.pictures import FEWEST_FOR_IMPORTANCE, common_values, importance, place_of, range_that_matters
 from assay.search.study import Study
-from assay.search.trial import COMPLETE, FAILED, PRUNED, Tried, short
+from assay.search.trial import BASE_NUMBER, COMPLETE, FAILED, PRUNED, Tried, short
 
 HALF, WHOLE, TALL = 640, 1300, 300  # pixels: of two side by side, of one alone; height
 LEFT, RIGHT, TOP, BOTTOM = 56, 16, 34, 44  # around the place of the marks
@@ -33,14 +33,11 @@ class Seen:
 
     @property
     def varying(self) -> dict[str, BaseDistribution]:
-        return {name: each for name, each in self.study.space.distributions.items() if not each.single()}
+        return self.study.space.varying
 
     def focus(self, values: Sequence[float], start: float, end: float) -> Scale:
-        """The range that matters: `values` whole, and of what is worse no more than as much again."""
-        low, high = min(values), max(values)
-        room = max(high - low, 1e-3)
-        low, high = (low - room, high + 0.08 * room) if self.study.sign > 0 else (low - 0.08 * room, high + room)
-        return Scale(low, high, start, end)
+        """The range that matters."""
+        return Scale(*range_that_matters(values, self.study.sign), start, end)
 
     def of_scores(self, start: float, end: float) -> Scale:
         complete = [each.score for each in self.valued if each.state == COMPLETE]
@@ -48,7 +45,7 @@ class Seen:
 
     def kind(self, one: Tried) -> str:
         """The classes of its marks; page.css has their colours."""
-        extra = " won" if one.number == self.won.number else " base" if one.number == 0 else ""
+        extra = " won" if one.number == self.won.number else " base" if one.number == BASE_NUMBER else ""
         return one.state + extra
 
     def counts(self, name: str, one: Tried) -> bool:
