@@ -7,17 +7,20 @@ from assay.search import begin, run_search
 from assay.terminal import stage
 
 ROOT, OUT = Path(), Path("results/search")
+AUGMENTED = Path("results/augment/data")
 
 
 def main() -> None:
     params = checked()
     with begin(params) as machine:  # Ray comes up while the rest is opened
         from assay.data.dataset import open_prepared
+        from assay.folds import kin_of
         from assay.tracking import open_tracker
 
-        data = open_prepared(PREPARED, Path("results/augment/data"))
+        data = open_prepared(PREPARED, AUGMENTED)
+        kin = kin_of(data, PREPARED, AUGMENTED) if params.search.finals != "off" else None
         with open_tracker(params.tracking, ROOT, {"data_version": data.about.version}) as tracker:
-            run_search(params, data, ROOT, OUT, tracker, machine)
+            run_search(params, data, ROOT, OUT, tracker, machine, kin)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from assay.folds import Kin
 from assay.params import Params, Recipe
 from assay.search.study import Study
 
@@ -48,13 +51,14 @@ def value_of(lr: float, epoch: int) -> float:
 
 
 def run(root: Path, params: Params, machine: "Machine | None" = None) -> Recipe:
-    """A whole search on a few digits, with MLflow."""
+    """A whole search on a few digits, with MLflow; its finals, if any, split the digits anew."""
     from assay.search import run_search
     from assay.tracking import open_tracker
     from samples import digits
 
+    kin = Kin(np.arange(192), np.empty(0, np.int64))
     with open_tracker(params.tracking, root, {}) as tracker:
-        return run_search(params, digits(train=128, validation=64), root, root / "out", tracker, machine)
+        return run_search(params, digits(train=128, validation=64), root, root / "out", tracker, machine, kin)
 
 
 def main() -> None:

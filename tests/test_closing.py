@@ -49,6 +49,20 @@ def test_it_says_the_headline_with_its_interval_the_least_to_beat_and_the_weakes
     assert "won" not in rows
 
 
+def test_it_says_what_the_finals_found(results: Path) -> None:
+    (results / "search").mkdir()
+    report = {
+        "metric": "accuracy",
+        "trials": {"total": 5, "complete": 5, "pruned": 0, "failed": 0},
+        "epochs": 25,
+        "winner": None,
+        "base": None,
+        "finals": {"said": "Trial 2 is better."},
+    }
+    (results / "search" / "report.json").write_text(json.dumps(report))
+    assert dict(closing_rows(results))["beyond luck"] == "Trial 2 is better."
+
+
 def test_it_holds_the_search_against_the_base_recipe_by_what_git_keeps(results: Path) -> None:
     (results / "search").mkdir()
     (results / "train" / "model").mkdir(parents=True)

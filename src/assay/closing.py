@@ -92,6 +92,8 @@ def _search(results: Path) -> list[tuple[str, str]]:
     if won and base:
         said = f"validation {report['metric']} {won['value']:.4f} in search, the base recipe {base['value']:.4f}"
         rows.append(("against base", said))
+    if report.get("finals"):
+        rows.append(("beyond luck", report["finals"]["said"]))
     return rows
 
 

@@ -83,6 +83,11 @@ class Finals:
         self.finalists = [base, *ranked[: self._plan[0][0] - 1]]
         self._told: dict[Run, float | None] = {}  # larger is better; None: it failed
 
+    @property
+    def left(self) -> int:
+        """Runs that are still to be told of, at most."""
+        return sum(min(places, len(self.finalists)) * count for places, count in self._plan) - len(self._told)
+
     def tell(self, number: int, seed: int, value: float | None) -> None:
         """A run's value; None, or one that is not finite, where it failed."""
         assert number in self.finalists, f"trial {number} is no finalist"
@@ -93,6 +98,11 @@ class Finals:
         """The runs to be told of now, those that are running included; none where all is `done`."""
         entered, seeds = self._rounds()[-1]
         return self._open(entered, seeds)
+
+    @property
+    def told(self) -> dict[Run, float | None]:
+        """What every run gave, in the search's own sign; None: it failed."""
+        return {run: None if value is None else self._sign * value for run, value in sorted(self._told.items())}
 
     @property
     def done(self) -> bool:

@@ -18,6 +18,7 @@ ScheduleName = Literal["constant", "step", "cosine", "one_cycle"]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 Task = Literal["classification", "multilabel", "regression"]
 SamplerName = Literal["auto", "tpe", "gp", "qmc", "random", "grid"]
+FinalsName = Literal["off", "small", "full"]
 PrunerName = Literal["auto", "asha", "hyperband", "median", "none"]
 MetricName = Literal["auto", "loss", "accuracy", "balanced_accuracy", "f1", "r2", "rmse", "mae"]
 
@@ -199,6 +200,13 @@ class Search(Section):
     min_epochs: Annotated[int, Field(ge=1)] = Field(1, description="epochs before a trial may be stopped")
     reduction: Annotated[int, Field(ge=2, le=10)] = Field(3, description="of so many trials at a rung one goes on")
     seed: Annotated[int, Field(ge=0, lt=2**32)] = Field(0, description="seed of what is tried")
+    finals: FinalsName = Field(
+        "off",
+        description="best trials run again on fresh seeds, to choose beyond luck: small is up to 22 runs, full 96",
+    )
+    prefer_base: bool = Field(
+        False, description="keep the base recipe where the finals do not show another to be better"
+    )
     constraints: list[str] = Field(
         default_factory=list, description="what every recipe must keep, as batch_size * input_size**2 <= 2_000_000"
     )

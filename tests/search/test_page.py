@@ -10,7 +10,7 @@ from assay.search import page
 from assay.search.page.charts import Seen
 from assay.search.page.svg import Scale, round_values
 from assay.search.page.timeline import Clock, round_times, timeline
-from assay.search.select import winner
+from assay.search.select import Choice, winner
 from assay.search.study import Study
 from assay.search.trial import Stay
 from searches import drive, opened, params_of
@@ -44,7 +44,7 @@ class Tags(HTMLParser):
 
 
 def written(study: Study, out: Path) -> str:
-    return page.write_page(study, winner(study), out).read_text(encoding="utf-8")
+    return page.write_page(study, Choice(winner(study)), out).read_text(encoding="utf-8")
 
 
 def timed(study: Study, most: int | None = None, since: float = 1000.0) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from assay.errors import InputError
 from assay.search import pictures
-from assay.search.select import chosen_recipe, winner, write_report, write_trials
+from assay.search.select import Choice, chosen_recipe, winner, write_report, write_trials
 from assay.search.study import Study
 from searches import drive, opened, params_of
 
@@ -87,7 +87,7 @@ def test_equal_searches_write_equal_reports(tmp_path: Path) -> None:
     for run in ("one", "two"):
         with opened(tmp_path / run) as study:
             drive(study)
-            write_report(study, winner(study), tmp_path / f"{run}.json")
+            write_report(study, Choice(winner(study)), tmp_path / f"{run}.json")
         written.append((tmp_path / f"{run}.json").read_text())
     assert written[0] == written[1]
     report = json.loads(written[0])
@@ -103,15 +103,3 @@ def test_every_search_has_its_four_pictures(tmp_path: Path, trials: int) -> None
         drawn = pictures.draw(study, winner(study), tmp_path)
     assert [path.name for path in drawn] == list(pictures.NAMES)
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in drawn)
-
-
-def test_importance_finds_what_moves_the_value(tmp_path: Path) -> None:
-    with opened(tmp_path, 40, reduction=2, min_epochs=3) as study:
-        drive(study)
-        tried = [each for each in study.tried() if each.number]
-        epoch, values = pictures.common_values(tried)
-        assert epoch == 3
-        shares = pictures.importance(study.space.distributions, tried, values)
-    assert max(shares, key=lambda name: shares[name]) == "optimizer.lr"
-    assert shares["optimizer.lr"] > 0.5
-    assert max(shares["dropout"], shares["activation"]) < 0.2, "they move nothing here"

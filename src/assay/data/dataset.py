@@ -149,18 +149,45 @@ def read_index(folder: Path, name: str, count: int) -> tuple[list[str], list[str
     Raises:
         InputError: index.parquet is missing, damaged, or of other samples.
     """
+    keys, names = _index(folder, name, count, ["key", "name"])
+    return keys, names
+
+
+def read_groups(folder: Path, name: str, count: int) -> list[str]:
+    """What keeps each of the `count` samples of a split in one split with others: its group, or else its own key.
+
+    Raises:
+        InputError: see `read_index`.
+    """
+    keys, groups = _index(folder, name, count, ["key", "group"])
+    return [f"key {key}" if group is None else f"group {group}" for key, group in zip(keys, groups, strict=True)]
+
+
+def read_origin(augmented: Path, count: int) -> NDArray[np.int64]:
+    """The row of the originals that each of the `count` copies was made of.
+
+    Raises:
+        InputError: origin.npy is missing, damaged, or of other copies.
+    """
+    origin = _array(augmented / "origin.npy")
+    if origin.shape != (count,) or origin.dtype != np.int64:
+        raise InputError(f"{augmented / 'origin.npy'}: does not fit its {count} copies; run `assay augment` again.")
+    return origin
+
+
+def _index(folder: Path, name: str, count: int, columns: list[str]) -> list[list[Any]]:
     from pyarrow import ArrowException
     from pyarrow.parquet import read_table
 
     path = folder / name / "index.parquet"
     try:
-        table = read_table(path, columns=["key", "name"])
+        table = read_table(path, columns=columns)
     except (ArrowException, OSError) as error:
         said = str(error).splitlines()[0]
         raise InputError(f"{path}: is missing or damaged ({said}); run `assay prepare` again.") from error
     if len(table) != count:
         raise InputError(f"{path}: has {len(table)} rows for {count} samples; run `assay prepare` again.")
-    return table["key"].to_pylist(), table["name"].to_pylist()
+    return [table[column].to_pylist() for column in columns]
 
 
 def open_prepared(folder: Path, augmented: Path | None = None) -> Dataset:

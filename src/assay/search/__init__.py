@@ -2,19 +2,22 @@
 
 space.py what may vary, cube.py the same as numbers · study.py the truth · trial.py its words · policy.py what next, by
 samplers.py and surrogate.py · halving.py when to stop · machine.py and tune.py Ray executes · worker.py a trial in its
-worker · course.py a trial's way through study, MLflow and terminal · select.py the winner · pictures.py and page/ what
-it looks like
+worker · course.py a trial's way through study, MLflow and terminal, finale.py that of the best ones, run again on fresh
+seeds · select.py the winner · pictures.py and page/ what it looks like
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from assay.terminal import Progress
+from assay.terminal import Progress, say
 
 if TYPE_CHECKING:
     from assay.data.dataset import Dataset
+    from assay.finals import Finals
+    from assay.folds import Kin
     from assay.modality import Weights
     from assay.params import Params, Recipe
     from assay.search.machine import Machine
@@ -44,7 +47,13 @@ def begin(params: "Params") -> "Iterator[Machine | None]":
 
 
 def run_search(
-    params: "Params", data: "Dataset", root: Path, out: Path, tracker: "Tracker", machine: "Machine | None" = None
+    params: "Params",
+    data: "Dataset",
+    root: Path,
+    out: Path,
+    tracker: "Tracker",
+    machine: "Machine | None" = None,
+    kin: "Kin | None" = None,
 ) -> "Recipe":
     """Search, or go on with a search that was stopped, and write `out`: recipe.yaml, trials.csv, report.json, pictures
     and a page.
@@ -54,6 +63,7 @@ def run_search(
         data: train and validation.
         root: the project; the study lies in its `.assay/studies/`, pretrained weights in its `weights/`.
         machine: a Ray that the caller began early. None: one of its own, where trials are left to run.
+        kin: whose it is to stay together where the finals split small data anew. None: they do not.
 
     Returns:
         The recipe that won, as in recipe.yaml; the base recipe where there is nothing to try.
@@ -68,56 +78,89 @@ def run_search(
         recipe = params.recipe
         _write_unsearched(out)
     else:
-        recipe = _searched(params, data, root, out, tracker, machine)
+        recipe = _searched(params, data, root, out, tracker, machine, kin)
     write_recipe(recipe, out / "recipe.yaml")
     return recipe
 
 
 def _searched(
-    params: "Params", data: "Dataset", root: Path, out: Path, tracker: "Tracker", machine: "Machine | None"
+    params: "Params",
+    data: "Dataset",
+    root: Path,
+    out: Path,
+    tracker: "Tracker",
+    machine: "Machine | None",
+    kin: "Kin | None",
 ) -> "Recipe":
     from assay.metric import better, resolve_metric
+    from assay.search.finale import finals_of
     from assay.search.machine import Machine
     from assay.search.study import Study
     from assay.tracking import ending
 
-    metric = resolve_metric(params.search.metric, data.about.task)
+    search, metric = params.search, resolve_metric(params.search.metric, data.about.task)
     folder = root.resolve() / STUDIES
-    with Study(folder, params.search, params.recipe, metric, better(metric), data.about.version) as study:
+    with Study(folder, search, params.recipe, metric, better(metric), data.about.version) as study:
         parent = _parent(study, tracker, data.about.version)
         with ending(parent):
-            if study.left or study.waiting:
-                with machine or Machine(params.search) as running:
-                    _run_trials(params, data, root, study, tracker, parent, running)
-                    running.retire()
-                    return _write(study, params.recipe, out, parent)
-            return _write(study, params.recipe, out, parent)
+            runs = _Runs(params, data, root, study, tracker, parent, kin)
+            trials = study.left or study.waiting
+            finals = None if trials else finals_of(study, search.finals)
+            if not trials and (finals is None or finals.done):
+                return _write(study, finals, params, out, parent)
+            with machine or Machine(search) as running:
+                if trials:
+                    runs.trials(running)
+                    finals = finals_of(study, search.finals)
+                if finals is not None and not finals.done:
+                    runs.finals(running, finals)
+                running.retire()
+                return _write(study, finals, params, out, parent)
 
 
-def _run_trials(
-    params: "Params",
-    data: "Dataset",
-    root: Path,
-    study: "Study",
-    tracker: "Tracker",
-    parent: "Run",
-    machine: "Machine",
-) -> None:
-    """Run what is left of the budget; whatever interrupts it leaves the study as a kill would, and no run RUNNING."""
-    from assay.search.course import Course
-    from assay.search.tune import run_trials  # imports most of Ray, while Ray starts
+@dataclass(frozen=True)
+class _Runs:
+    """What Ray has to do. Whatever interrupts it leaves the study as a kill would, and no run RUNNING."""
 
-    search = params.search
-    machine.wait()
-    workers = max(1, min(machine.workers(), study.left))
-    study.runs_on(workers)
-    with Progress("search", search.trials) as progress:
-        course = Course(study, tracker, parent, progress, workers)
-        try:
-            if study.left:
-                run_trials(course, machine, data, _weights_of(root), search.resources, workers)
-        finally:
-            course.interrupt()
+    params: "Params"
+    data: "Dataset"
+    root: Path
+    study: "Study"
+    tracker: "Tracker"
+    parent: "Run"
+    kin: "Kin | None"
+
+    def trials(self, machine: "Machine") -> None:
+        """Run what is left of the budget."""
+        from assay.search.course import Course
+        from assay.search.tune import run_trials  # imports most of Ray, while Ray starts
+
+        search = self.params.search
+        machine.wait()
+        workers = max(1, min(machine.workers(), self.study.left))
+        self.study.runs_on(workers)
+        with Progress("search", search.trials) as progress:
+            course = Course(self.study, self.tracker, self.parent, progress, workers)
+            try:
+                if self.study.left:
+                    run_trials(course, machine, self.data, _weights_of(self.root), search.resources, workers)
+            finally:
+                course.interrupt()
+
+    def finals(self, machine: "Machine", finals: "Finals") -> None:
+        """Run the finalists on fresh seeds."""
+        from assay.search.finale import Finale
+        from assay.search.tune import run_trials
+
+        machine.wait()
+        workers = max(1, min(machine.workers(), finals.left))
+        folded, resources = self.kin is not None, self.params.search.resources
+        with Progress("finals", finals.left) as progress:
+            finale = Finale(self.study, finals, self.tracker, self.parent, progress, folded=folded)
+            try:
+                run_trials(finale, machine, self.data, _weights_of(self.root), resources, workers, self.kin)
+            finally:
+                finale.interrupt()
 
 
 def _weights_of(root: Path) -> "WeightsOf":
@@ -136,21 +179,23 @@ def _parent(study: "Study", tracker: "Tracker", version: str) -> "Run":
     return found or tracker.start("search", kind="search", params=study.told, tags=tags)
 
 
-def _write(study: "Study", base: "Recipe", out: Path, parent: "Run") -> "Recipe":
+def _write(study: "Study", finals: "Finals | None", params: "Params", out: Path, parent: "Run") -> "Recipe":
     from assay.search import page, pictures
-    from assay.search.select import chosen_recipe, winner, write_report, write_trials
+    from assay.search.select import chosen_recipe, select, write_report, write_trials
 
-    won = winner(study)
+    choice = select(study, finals, prefer_base=params.search.prefer_base)
+    won = choice.won
     write_trials(study, out / "trials.csv")
-    write_report(study, won, out / "report.json")
+    write_report(study, choice, out / "report.json")
     for picture in pictures.draw(study, won, out):
         parent.picture(picture)
-    parent.picture(page.write_page(study, won, out))
+    parent.picture(page.write_page(study, choice, out))
     parent.file(out / "trials.csv")
     parent.file(out / "report.json")
-    if won.value is not None:
-        parent.log({f"best/{study.metric}": won.value}, step=0)
-    return chosen_recipe(study, won, base)
+    parent.log({f"best/{study.metric}": won.score} | choice.figures(study.metric), step=0)
+    for sentence in choice.said:
+        say(f"search: {sentence}")
+    return chosen_recipe(study, won, params.recipe)
 
 
 def _write_unsearched(out: Path) -> None:

@@ -36,10 +36,16 @@ class Course:
     def __init__(self, study: Study, tracker: Tracker, parent: Run, progress: Progress, workers: int) -> None:
         self.study, self.tracker, self.parent, self.progress = study, tracker, parent, progress
         self.workers, self._began, self._trained = workers, time.monotonic(), 0.0
+        self.metric = study.metric
         self.broken: InputError | None = None  # why the search cannot go on
         self._said: set[str] = set()  # why trials failed, as the person knows it by now
         self._live = {each.number: _Trial(each, self._run(each)) for each in study.waiting}
         self._close(study.settle())
+
+    @property
+    def left(self) -> int:
+        """Trials of the budget that are still to be run."""
+        return self.study.left
 
     @property
     def ready(self) -> bool:
@@ -150,7 +156,7 @@ class Course:
         return f"trial {best.number:<3}" + (", ".join(changed) if changed else "the base recipe")
 
 
-def trial_name(number: int, recipe: Recipe) -> str:
+def trial_name(number: int, recipe: Recipe, what: str = "trial") -> str:
     """`trial 007 cnn lr 3e-3`."""
     mantissa, exponent = f"{recipe.optimizer.lr:.0e}".split("e")
-    return f"trial {number:03d} {recipe.backbone} lr {mantissa}e{int(exponent)}"
+    return f"{what} {number:03d} {recipe.backbone} lr {mantissa}e{int(exponent)}"

@@ -9,9 +9,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
-from numpy.typing import NDArray
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
+from assay.search.importance import FEWEST, importance_of
+from assay.search.space import place_of
 from assay.search.study import Study
 from assay.search.trial import BASE_NUMBER, COMPLETE, FAILED, PRUNED, Tried
 
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 BLUE, ORANGE, PALE, GREY = "#0072b2", "#d55e00", "#c4ccd4", "#6b7280"  # told apart by colour-blind eyes too
 COLOURS = "viridis"
 DPI = 120
-FEWEST_FOR_IMPORTANCE = 6  # trials: of fewer nothing can be told
-BANDWIDTH = 0.12  # of a range: about the distance of neighbours among ten trials
 NAMES = ("history.png", "importance.png", "parallel.png", "curves.png")
 
 
@@ -71,70 +70,19 @@ def _history(figure: Figure, study: Study, tried: Sequence[Tried], won: Tried) -
 
 
 def _importance(figure: Figure, study: Study, tried: Sequence[Tried], _won: Tried) -> None:
-    varying = study.space.varying
-    whole = [each for each in tried if set(varying) <= set(each.drawn)]
-    if len(whole) < FEWEST_FOR_IMPORTANCE or not varying:
-        _say(figure, f"importance: at least {FEWEST_FOR_IMPORTANCE} trials are needed")
+    found = importance_of(study.space.varying, tried)
+    if found is None:
+        _say(figure, f"importance: at least {FEWEST} trials are needed")
         return
-    epoch, values = common_values(whole)
-    shares = importance(varying, [each for each in whole if epoch in each.curve], values)
-    axes = _axes(figure, f"what moved {study.metric} at epoch {epoch}, of {len(values)} trials")
-    order = sorted(varying, key=lambda name: shares[name])
-    bars = axes.barh(order, [shares[name] for name in order], color=BLUE, height=0.62)
-    axes.bar_label(bars, labels=[f"{shares[name]:.0%}" for name in order], padding=4, color=GREY)
-    axes.set(xlabel="share of the differences between trials that it predicts alone", xlim=(0, 1.08))
-
-
-def common_values(tried: Sequence[Tried]) -> tuple[int, list[float]]:
-    """The last epoch that at least half of the trials saw, and the values there: those of one epoch can be compared."""
-    epoch = sorted(len(each.curve) for each in tried)[len(tried) // 2]
-    return epoch, [each.curve[epoch] for each in tried if epoch in each.curve]
-
-
-def importance(
-    varying: dict[str, BaseDistribution], tried: Sequence[Tried], values: Sequence[float]
-) -> dict[str, float]:
-    """How much of the variation between trials each parameter predicts by itself, 0…1.
-
-    Each trial's value is predicted from the others alone, the nearer in that parameter the more they count (Nadaraya
-    1964 and Watson 1964); 1 - squared error / variance, and 0 where it predicts nothing: so what is noise is shown as
-    none, unlike the splits of a forest. What parameters do only together is not seen.
-    """
-    told = np.asarray(values)
-    variance = float(np.square(told - _without_itself(np.ones((len(told),) * 2), told)).sum())
-    shares = {}
-    for name, distribution in varying.items():
-        errors = told - _without_itself(_nearness(distribution, [one.drawn[name] for one in tried]), told)
-        shares[name] = max(0.0, 1 - float(np.square(errors).sum()) / variance) if variance else 0.0
-    return shares
-
-
-def _without_itself(weights: NDArray[np.float64], values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Each value as the weighted mean of the others."""
-    others = weights * (1 - np.eye(len(values)))
-    others = others + 1e-9 * (1 - np.eye(len(values)))  # who has no neighbour gets the mean
-    mean: NDArray[np.float64] = others @ values / others.sum(axis=1)
-    return mean
-
-
-def _nearness(distribution: BaseDistribution, drawn: Sequence[Any]) -> NDArray[np.float64]:
-    """N × N weights: for a number by its distance on its own scale, for a choice 1 where it is the same."""
-    if isinstance(distribution, CategoricalDistribution):
-        return np.array([[float(one == other) for other in drawn] for one in drawn])
-    places = np.array([place_of(distribution, value) for value in drawn])
-    distances: NDArray[np.float64] = places[:, None] - places
-    return np.exp(-0.5 * np.square(distances / BANDWIDTH))
-
-
-def place_of(distribution: BaseDistribution, value: Any) -> float:
-    """Where in its range a value lies, 0…1."""
-    if isinstance(distribution, CategoricalDistribution):
-        return distribution.to_internal_repr(value) / max(1, len(distribution.choices) - 1)
-    assert isinstance(distribution, (IntDistribution, FloatDistribution))
-    low, high = float(distribution.low), float(distribution.high)
-    if distribution.log:
-        low, high, value = np.log(low), np.log(high), np.log(value)
-    return float((value - low) / (high - low)) if high > low else 0.5
+    shares = found.shares
+    axes = _axes(figure, f"what moved {study.metric} at epoch {found.epoch}, of {found.num_trials} trials")
+    order = sorted(shares, key=lambda name: shares[name].value)
+    told = [shares[name] for name in order]
+    reach = np.array([[each.value - each.low, each.high - each.value] for each in told]).T
+    bars = axes.barh(order, [each.value for each in told], xerr=reach, ecolor=GREY, color=BLUE, height=0.62)
+    axes.bar_label(bars, labels=[f"{each.value:.0%}" for each in told], padding=4, color=GREY)
+    how = "share of the trials' order that it predicts alone, with its 95% interval"
+    axes.set(xlabel=how, xlim=(0, 1.08))
 
 
 def _parallel(figure: Figure, study: Study, tried: Sequence[Tried], won: Tried) -> None:

@@ -3,15 +3,46 @@
 import csv
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from assay.errors import InputError
+from assay.finals import Finals, Verdict, report_of, said
+from assay.intervals import DIGITS
 from assay.params import Recipe, with_values
+from assay.search.importance import importance_of
 from assay.search.study import Study
-from assay.search.trial import BASE_NUMBER, COMPLETE, FAILED, PRUNED, Tried
+from assay.search.trial import BASE_NUMBER, COMPLETE, FAILED, PRUNED, Tried, best_complete
 
+CONFIDENCE = 0.95  # of the finals' intervals
 COLUMNS = ("number", "state", "value", "epochs", "seconds")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Who wins, and what it rests on."""
+
+    won: Tried
+    finals: Finals | None = None  # None: the search's scores alone
+    verdict: Verdict | None = None
+    kept_base: bool = False  # since the verdict's winner is not shown to be better
+
+    @property
+    def said(self) -> list[str]:
+        """The finals' outcome, a sentence or two each."""
+        if self.verdict is None:
+            return []
+        return [said(self.verdict)] + ["So the base recipe is kept (search.prefer_base)."] * self.kept_base
+
+    def figures(self, metric: str) -> dict[str, float]:
+        """What MLflow keeps of the finals."""
+        if self.verdict is None:
+            return {}
+        overstated = self.verdict.winner.overstated
+        figures = {f"finals/{metric}": self.verdict.winner.score, "finals/p_better": self.verdict.p_better}
+        figures["finals/overstated"] = overstated
+        return {name: value for name, value in figures.items() if value is not None}
 
 
 def winner(study: Study) -> Tried:
@@ -25,6 +56,27 @@ def winner(study: Study) -> Tried:
         reasons = sorted({each.reason for each in study.tried() if each.reason})
         raise InputError(f"search: no trial came to its end ({'; '.join(reasons) or 'none was begun'}).")
     return best
+
+
+def select(study: Study, finals: Finals | None, *, prefer_base: bool = False) -> Choice:
+    """Who wins: as the finals say, where there were any, else as the search does.
+
+    Args:
+        finals: done.
+        prefer_base: keep the base recipe where the finals do not show another to be better.
+
+    Raises:
+        InputError: no trial came to its end, or no finalist.
+    """
+    if finals is None:
+        return Choice(winner(study))
+    verdict = finals.verdict(CONFIDENCE)
+    kept = prefer_base and verdict.over_base is not None and not verdict.shown
+    number = BASE_NUMBER if kept else verdict.winner.number
+    won = next(each for each in study.tried() if each.number == number)
+    if won.value is None:  # the base recipe, which failed in the search
+        won = replace(won, value=verdict.winner.score)
+    return Choice(won, finals, verdict, kept)
 
 
 def chosen_recipe(study: Study, won: Tried, base: Recipe) -> Recipe:
@@ -48,9 +100,9 @@ def write_trials(study: Study, path: Path) -> None:
             )
 
 
-def write_report(study: Study, won: Tried, path: Path) -> dict[str, Any]:
+def write_report(study: Study, choice: Choice, path: Path) -> dict[str, Any]:
     """report.json: who won, beside whom, of how many. Nothing of time in it: equal searches write equal reports."""
-    tried = study.tried()
+    tried, won = study.tried(), choice.won
     base = next((each for each in tried if each.number == BASE_NUMBER and each.state == COMPLETE), None)
     report = {
         "study": study.name,
@@ -60,10 +112,34 @@ def write_report(study: Study, won: Tried, path: Path) -> dict[str, Any]:
         "epochs": sum(len(each.curve) for each in tried),
         "winner": _shown(study, won) | {"differs": study.space.differences(won.number, won.drawn)},
         "base": None if base is None else _shown(study, base),
+        "second_half_brought": second_half(study),
+        "importance": _importance(study),
+        "finals": _of_finals(choice),
         "failures": {str(each.number): each.reason for each in tried if each.state == FAILED},
     }
     _write(report, path)
     return report
+
+
+def _importance(study: Study) -> dict[str, dict[str, float]]:
+    """How much of the differences between trials each parameter predicts alone; nothing of too few trials."""
+    found = importance_of(study.space.varying, study.tried())
+    return {} if found is None else {name: share.rounded() for name, share in found.shares.items()}
+
+
+def second_half(study: Study) -> float | None:
+    """By how much the best of all trials is better than the best of their first half: what twice the budget might bring
+    is about as much again, or less. None: the first half has no complete trial."""
+    tried = study.tried()
+    whole, half = (best_complete(some, study.sign) for some in (tried, tried[: len(tried) // 2]))
+    return None if whole is None or half is None else round(study.sign * (whole.score - half.score), DIGITS)
+
+
+def _of_finals(choice: Choice) -> dict[str, Any] | None:
+    if choice.verdict is None or choice.finals is None:
+        return None
+    told = [{"number": number, "seed": seed, "value": value} for (number, seed), value in choice.finals.told.items()]
+    return report_of(choice.verdict) | {"kept_base": choice.kept_base, "told": told}
 
 
 def write_unsearched(path: Path) -> None:

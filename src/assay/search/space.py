@@ -5,6 +5,7 @@ The space is static: every parameter is drawn in every trial, so every model of 
 """
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -149,3 +150,14 @@ def _text(value: Any) -> Any:
 def _among(value: Any, wanted: tuple[Any, ...]) -> bool:
     """Equal and of one kind: 1 is not true."""
     return any(value == one and isinstance(value, bool) is isinstance(one, bool) for one in wanted)
+
+
+def place_of(distribution: BaseDistribution, value: Any) -> float:
+    """Where in its range a value lies, 0…1."""
+    if isinstance(distribution, CategoricalDistribution):
+        return distribution.to_internal_repr(value) / max(1, len(distribution.choices) - 1)
+    assert isinstance(distribution, (IntDistribution, FloatDistribution))
+    low, high = float(distribution.low), float(distribution.high)
+    if distribution.log:
+        low, high, value = math.log(low), math.log(high), math.log(value)
+    return float((value - low) / (high - low)) if high > low else 0.5

@@ -47,7 +47,19 @@ from assay.search.trial import (
 FORMAT = 3  # of what we keep in a study; another format is another study
 INTERRUPTED = "the search was interrupted"
 ABOUT = "about"  # user attribute of the study: what `about` says
+FINAL = "final"  # and the first word of another for each run of the finals
+# Settings of a search that are no part of its policy, or are told beside it.
+ELSEWHERE = {"trials", "epochs", "workers", "resources", "metric", "storage", "space", "finals", "prefer_base"}
 HOPELESS = 8  # so many first trials, all failed: the rest would fail too
+
+
+@dataclass(frozen=True)
+class Rerun:
+    """A run of the finals that has ended. `value` is its best epoch's; None: it failed, for a reason."""
+
+    value: float | None
+    seconds: float
+    reason: str | None
 
 
 @dataclass
@@ -196,6 +208,15 @@ class Study:
         """The complete trial with the best value; of equals the first."""
         return best_complete(self.tried(), self.sign)
 
+    def keep_rerun(self, number: int, seed: int, rerun: Rerun) -> None:
+        """A finalist's run on the seed of that index, which is never to be run again."""
+        self._study.set_user_attr(f"{FINAL} {number} {seed}", vars(rerun))
+
+    def reruns(self) -> dict[tuple[int, int], Rerun]:
+        """(number, index of its seed) → every run of finals that has ended, also of an earlier budget's."""
+        kept = ((name.split(), value) for name, value in self._study.user_attrs.items())
+        return {(int(key[1]), int(key[2])): Rerun(**value) for key, value in kept if key[0] == FINAL}
+
     def recipe_of(self, number: int, drawn: Mapping[str, Any]) -> Recipe:
         return self.space.recipe_of(number, drawn)
 
@@ -308,7 +329,7 @@ def searched_base(search: Search, recipe: Recipe) -> Recipe:
 def about(search: Search, base: Recipe, metric: str, version: str) -> dict[str, Any]:
     """What a study is of, as JSON: enough to read its trials without the params.yaml that it came from."""
     space = {name: vary.model_dump() for name, vary in search.space.items()}
-    policy = search.model_dump(exclude={"trials", "epochs", "workers", "resources", "metric", "storage", "space"})
+    policy = search.model_dump(exclude=ELSEWHERE)
     said = {"metric": metric, "data_version": version, "policy": policy, "recipe": flat(base), "space": space}
     whole: dict[str, Any] = json.loads(json.dumps(said, default=str))
     return whole

@@ -31,6 +31,7 @@ class Asked:
     recipe: Recipe
     values: dict[str, Any]  # what the space set in the recipe: the parameters that count
     again: bool  # it was begun before and its driver died
+    fold: int | None = None  # seed of a split of train and validation of its own; None: the prepared one
 
 
 @dataclass(frozen=True)

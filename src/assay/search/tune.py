@@ -1,9 +1,9 @@
-"""Ray Tune executes a search. Owns the two thin objects that stand between Tune and the course of the search; keeps no
+"""Ray Tune executes a search. Owns the two thin objects that stand between Tune and the jobs of a search; keeps no
 state of its own: what Tune knows dies with it.
 """
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
 
 import ray
 from ray import tune
@@ -13,34 +13,70 @@ from ray.tune.search import Searcher
 
 from assay.data.dataset import Dataset
 from assay.errors import InputError
+from assay.folds import Kin
 from assay.modality import Weights
 from assay.params import Recipe, Resources
-from assay.search.course import Course
 from assay.search.machine import Machine
+from assay.search.trial import Asked
 from assay.search.worker import METRICS, Worker, packed_weights, shared
+
+
+class Jobs(Protocol):
+    """What is to be run, and what becomes of it: the trials of a search, or its finals."""
+
+    metric: str
+    broken: InputError | None  # why it cannot go on
+
+    @property
+    def left(self) -> int:
+        """How many are still to be run, at most."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether `next` can answer now."""
+
+    @property
+    def over(self) -> bool:
+        """Whether none will be begun any more."""
+
+    def next(self) -> Asked | None:
+        """The next one; None where there is none."""
+
+    def report(self, number: int, told: Mapping[str, Any]) -> bool:
+        """Take what one tells after an epoch; whether it goes on."""
+
+    def lost(self, number: int, reason: str) -> None:
+        """One whose worker died."""
+
 
 WeightsOf = Callable[[Recipe], Weights | None]
 
 
 def run_trials(
-    course: Course, machine: Machine, data: Dataset, weights_of: WeightsOf, resources: Resources, workers: int
+    jobs: Jobs,
+    machine: Machine,
+    data: Dataset,
+    weights_of: WeightsOf,
+    resources: Resources,
+    workers: int,
+    kin: Kin | None = None,
 ) -> None:
-    """Run what is left of the budget, `workers` at once.
+    """Run what is left, `workers` at once; `kin` is of data that a job may split anew.
 
     Raises:
         InputError: the search cannot go on.
     """
     mapped = machine.local and not machine.holds(data.train.nbytes + data.validation.nbytes)
-    worker = tune.with_parameters(Worker, data=shared(data, mapped), metric=course.study.metric, resources=resources)
-    ask = Ask(course, weights_of, workers)
+    worker = tune.with_parameters(Worker, data=shared(data, mapped), kin=kin, metric=jobs.metric, resources=resources)
+    ask = Ask(jobs, weights_of, workers)
     tuner = tune.Tuner(
         tune.with_resources(worker, {"cpu": resources.cpu, "gpu": resources.gpu}),
         tune_config=tune.TuneConfig(
-            num_samples=course.study.left + 1,  # with the last, Tune would keep no more workers; the study says the end
+            num_samples=jobs.left + 1,  # with the last, Tune would keep no more workers; the study says the end
             max_concurrent_trials=2 * workers,  # those that run and those that keep their worker for the next one
             reuse_actors=True,
             search_alg=ask,
-            scheduler=Judge(course, ask),
+            scheduler=Judge(jobs, ask),
         ),
         run_config=tune.RunConfig(
             name="search",
@@ -50,31 +86,31 @@ def run_trials(
         ),
     )
     tuner.fit()
-    if course.broken is not None:
-        raise course.broken
+    if jobs.broken is not None:
+        raise jobs.broken
 
 
 class Ask(Searcher):
     """What to try: Tune asks, the study answers, where a worker is free and the study can."""
 
-    def __init__(self, course: Course, weights_of: WeightsOf, workers: int) -> None:
+    def __init__(self, jobs: Jobs, weights_of: WeightsOf, workers: int) -> None:
         super().__init__()
-        self.course, self.weights_of, self.workers = course, weights_of, workers
+        self.jobs, self.weights_of, self.workers = jobs, weights_of, workers
         self.running: dict[str, int] = {}  # Tune's trial → the study's number
         self.offered: Trial | None = None  # handed out, and to take over a kept worker
         self._stored: dict[tuple[str, Any], ray.ObjectRef[Any]] = {}
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]  # FINISHED is a str
-        while len(self.running) < self.workers and self.offered is None and self.course.ready:
-            if (asked := self.course.next()) is None:
+        while len(self.running) < self.workers and self.offered is None and self.jobs.ready:
+            if (asked := self.jobs.next()) is None:
                 return str(Searcher.FINISHED)
             try:
                 weights = self._weights(asked.recipe)
             except InputError as error:  # no such weights: this recipe fails, another may not need them
-                self.course.report(asked.number, {"failed": " ".join(error.sentences), "seconds": 0.0})
+                self.jobs.report(asked.number, {"failed": " ".join(error.sentences), "seconds": 0.0})
                 continue
             self.running[trial_id] = asked.number
-            return {"recipe": asked.recipe.model_dump(), "weights": weights}
+            return {"recipe": asked.recipe.model_dump(), "weights": weights, "fold": asked.fold}
         return None  # Tune asks again
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
@@ -107,9 +143,9 @@ class Judge(FIFOScheduler):
     nobody waits for, and another takes seconds to come up.
     """
 
-    def __init__(self, course: Course, ask: Ask) -> None:
+    def __init__(self, jobs: Jobs, ask: Ask) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.course, self.ask = course, ask
+        self.jobs, self.ask = jobs, ask
         self._keeping: list[Trial] = []
 
     def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
@@ -122,7 +158,7 @@ class Judge(FIFOScheduler):
             name.removeprefix(f"{METRICS}/"): value for name, value in result.items() if name.startswith(f"{METRICS}/")
         }
         told["worker"] = f"{result['hostname']}/{result['pid']}"
-        if self.course.report(self.ask.running[trial.trial_id], told):
+        if self.jobs.report(self.ask.running[trial.trial_id], told):
             return str(TrialScheduler.CONTINUE)
         del self.ask.running[trial.trial_id]
         self._keeping.append(trial)
@@ -134,7 +170,7 @@ class Judge(FIFOScheduler):
         if taking is not None:
             if self._keeping:
                 tune_controller.stop_trial(self._keeping.pop())
-        elif self.course.over:
+        elif self.jobs.over:
             while self._keeping:
                 tune_controller.stop_trial(self._keeping.pop())
         return taking
@@ -145,7 +181,7 @@ class Judge(FIFOScheduler):
         number = self.ask.running.pop(trial.trial_id, None)
         if number is not None:
             lines = str(trial.get_error() or "").strip().splitlines() or ["no reason was given"]
-            self.course.lost(number, f"its worker died: {lines[0]}")
+            self.jobs.lost(number, f"its worker died: {lines[0]}")
 
     def __getstate__(self) -> dict[str, Any]:
         return {}

@@ -18,6 +18,7 @@ from ray import ObjectRef, get, tune
 
 from assay.data.dataset import Dataset, Part, Split
 from assay.errors import InputError
+from assay.folds import Kin, refolded
 from assay.modality import Weights
 from assay.params import Recipe, Resources
 
@@ -44,12 +45,13 @@ class Worker(tune.Trainable):
     epochs: "Iterator[Epoch]"
 
     def setup(  # type: ignore[override]  # with_parameters adds arguments by name
-        self, config: dict[str, Any], data: Dataset, metric: str, resources: Resources
+        self, config: dict[str, Any], data: Dataset, kin: Kin | None, metric: str, resources: Resources
     ) -> None:
         import torch
 
         torch.set_num_threads(max(1, int(resources.cpu)))
-        self.data, self.metric = _opened(data), metric
+        self.data, self.kin, self.metric = _opened(data), kin, metric
+        self.folded: tuple[int | None, Dataset] = (None, self.data)  # the split of the last trial, with its seed
         self.device = None if resources.gpu else "cpu"
         self._begin(config)
 
@@ -79,9 +81,17 @@ class Worker(tune.Trainable):
 
         self.epochs = _none()  # what the last trial held goes first
         self.recipe, self.seconds = Recipe.model_validate(config["recipe"]), 0.0
+        data = self._split(config["fold"])
         self.epochs = fit(
-            self.recipe, self.data, metric=self.metric, weights=_weights(config["weights"]), device=self.device
+            self.recipe, data, metric=self.metric, weights=_weights(config["weights"]), device=self.device
         )
+
+    def _split(self, fold: int | None) -> Dataset:
+        if self.kin is None or fold is None:
+            return self.data
+        if self.folded[0] != fold:
+            self.folded = (fold, refolded(self.data, self.kin, fold))
+        return self.folded[1]
 
 
 def _none() -> "Iterator[Epoch]":

@@ -187,6 +187,12 @@ def _trials(params: Params) -> Iterator[Problem]:
         yield Problem(("search", "resources", "gpu"), says)
 
 
+def _finals(params: Params) -> Iterator[Problem]:
+    if params.search.prefer_base and params.search.finals == "off":
+        says = "search.prefer_base is true, but search.finals is off, so that nothing is shown to be better; "
+        yield Problem(("search", "prefer_base"), f"{says}set search.finals to small.", (("search", "finals"),))
+
+
 def _grid(params: Params) -> Iterator[Problem]:
     if params.search.sampler != "grid":
         return
@@ -205,6 +211,7 @@ RULES: tuple[Callable[[Params], Iterator[Problem]], ...] = (
     _copies,
     _length,
     _trials,
+    _finals,
     _grid,
     constraint_problems,
 )

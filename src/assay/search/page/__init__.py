@@ -14,6 +14,7 @@ from assay.params import flat
 from assay.search.page import charts
 from assay.search.page.charts import Seen
 from assay.search.page.timeline import timeline
+from assay.search.select import Choice
 from assay.search.study import Study
 from assay.search.trial import BASE_NUMBER, COMPLETE, FAILED, PRUNED, Tried, short
 
@@ -32,12 +33,12 @@ LEGEND = (
 )
 
 
-def write_page(study: Study, won: Tried, out: Path) -> Path:
+def write_page(study: Study, choice: Choice, out: Path) -> Path:
     """Write report.html into `out`."""
-    tried = study.tried()
+    tried, won = study.tried(), choice.won
     values = {each.number: study.values_of(each.number, each.drawn) for each in tried}
     seen = Seen(study, _sample(study, tried), won, values)
-    parts = [_head(study, won, tried), *_figures(seen), _table(study, won, tried, values)]
+    parts = [_head(study, choice, tried), *_figures(seen, choice), _table(study, won, tried, values)]
     if len(seen.tried) < len(tried):
         parts.insert(1, f"<p>The pictures show {len(seen.tried)} of the trials, the best {BEST} among them.</p>")
     return _write("".join(parts), f"Search {study.name}", out)
@@ -62,8 +63,9 @@ def _write(body: str, title: str, out: Path) -> Path:
     return out / NAME
 
 
-def _head(study: Study, won: Tried, tried: Sequence[Tried]) -> str:
+def _head(study: Study, choice: Choice, tried: Sequence[Tried]) -> str:
     """Who won, against what, of how many."""
+    won = choice.won
     counts = {state: sum(each.state == state for each in tried) for state in (COMPLETE, PRUNED, FAILED)}
     counted = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
     base = next((each for each in tried if each.number == BASE_NUMBER and each.value is not None), None)
@@ -73,10 +75,16 @@ def _head(study: Study, won: Tried, tried: Sequence[Tried]) -> str:
     legend = "".join(f'<span><i class="key {kind}"></i>{words}</span>' for kind, words in LEGEND)
     return (
         f"<header><h1>Search <code>{study.name}</code></h1><p class=lead>{said}</p>"
-        f"<p>{len(tried)} trials ({counted}), {epochs} epochs. A score that was chosen as the best of many flatters; "
-        "only <code>evaluate</code> judges.</p>"
+        f"<p>{len(tried)} trials ({counted}), {epochs} epochs. {_flatters(choice)}</p>"
         f"{_changes(study, won)}<p class=legend>{legend}</p></header>"
     )
+
+
+def _flatters(choice: Choice) -> str:
+    """How much of the score is luck."""
+    if choice.verdict is None:
+        return "A score that was chosen as the best of many flatters; only <code>evaluate</code> judges."
+    return f"<b>{_said(' '.join(choice.said))}</b>"
 
 
 def _changes(study: Study, won: Tried) -> str:
@@ -91,13 +99,15 @@ def _changes(study: Study, won: Tried) -> str:
     return f"<dl>{''.join(cells)}</dl>"
 
 
-def _figures(seen: Seen) -> Iterator[str]:
+def _figures(seen: Seen, choice: Choice) -> Iterator[str]:
     """Every chart with its title and how it is read. A front of several objectives will stand behind the history."""
     if not seen.valued:
         yield "<p>No trial reported a value.</p>"
         return
     yield _figure("History", charts.history(seen), "Line: the best so far. Triangles at the edge lie outside.")
     yield _figure("Learning curves", charts.curves(seen), "Pale: stopped early. Dashed: the base recipe.")
+    if choice.finals is not None and choice.verdict is not None:
+        yield _figure("Finals", *charts.finals(seen, choice.finals, choice.verdict))
     yield _figure("Importance", *charts.shares(seen))
     yield _figure("Workers", *timeline(seen))
     yield _figure(

@@ -8,8 +8,11 @@ from typing import Any
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
+from assay.finals import Finals, Verdict, said
+from assay.search.importance import FEWEST, importance_of
 from assay.search.page.svg import Chart, Scale
-from assay.search.pictures import FEWEST_FOR_IMPORTANCE, common_values, importance, place_of, range_that_matters
+from assay.search.pictures import range_that_matters
+from assay.search.space import place_of
 from assay.search.study import Study
 from assay.search.trial import BASE_NUMBER, COMPLETE, FAILED, PRUNED, Tried, short
 
@@ -101,25 +104,52 @@ def curves(seen: Seen) -> str:
     return chart.svg(f"Learning curves of {len(seen.valued)} trials, {longest} epochs; {stopped} were stopped early.")
 
 
+def finals(seen: Seen, finals: Finals, verdict: Verdict) -> tuple[str, str]:
+    """Each finalist's runs on fresh seeds, what the search said of it, and what the best ones are worth."""
+    told = {key: value for key, value in finals.told.items() if value is not None}
+    rows = [number for number in finals.finalists if any(number == each for each, _ in told)]
+    searched = {each.number: each.score for each in seen.valued if each.number in rows}
+    worth = {each.number: each.score for each in (verdict.winner, verdict.runner_up, verdict.base) if each is not None}
+    step, left, values = 26, 76, [*told.values(), *searched.values()]
+    chart = Chart(HALF, max(TALL - BOTTOM, step * len(rows) + BOTTOM))
+    room = 0.05 * (max(values) - min(values)) or 1e-3
+    across = Scale(min(values) - room, max(values) + room, left, HALF - RIGHT)
+    chart.across(across, 8 + step * len(rows), f"validation {seen.study.metric}")
+    for row, number in enumerate(rows):
+        y = 8 + step * (row + 0.5)
+        kind = "won" if number == seen.won.number else "base" if number == BASE_NUMBER else ""
+        chart.text(left - 10, y + 4, f"trial {number}", "end", "tick")
+        chart.line([(left, y), (HALF - RIGHT, y)], "grid")
+        for value in [value for (each, _), value in told.items() if each == number]:
+            chart.dot(across(value), y, f"complete {kind}".strip(), number)
+        if number in searched:
+            chart.text(across(searched[number]), y + 5, "×", kind="tick halo")
+        if number in worth:
+            chart.line([(across(worth[number]), y - 10), (across(worth[number]), y + 10)], "best")
+    how = "Dots: runs on fresh seeds. ×: what the search said. Upright: what it is worth, drawn back by its luck."
+    return chart.svg(f"{how} {said(verdict)}"), how
+
+
 def shares(seen: Seen) -> tuple[str, str]:
-    """How much of the differences each parameter predicts alone, and of what that was computed."""
-    whole = [each for each in seen.valued if set(seen.varying) <= set(each.drawn)]
-    if len(whole) < FEWEST_FOR_IMPORTANCE or not seen.varying:
-        return "", f"Importance needs at least {FEWEST_FOR_IMPORTANCE} trials."
-    epoch, values = common_values(whole)
-    found = importance(seen.varying, [each for each in whole if epoch in each.curve], values)
-    order = sorted(found, key=lambda name: -found[name])
+    """How much of the trials' order each parameter predicts alone, and of what that was computed."""
+    importance = importance_of(seen.varying, seen.valued)
+    if importance is None:
+        return "", f"Importance needs at least {FEWEST} trials."
+    found = importance.shares
+    order = sorted(found, key=lambda name: -found[name].value)
     step, left = 24, 190
     chart = Chart(HALF, max(TALL - BOTTOM, step * len(order) + 16))
     across = Scale(0, 1, left, HALF - 60)
     for row, name in enumerate(order):
         y = 8 + row * step
         chart.text(left - 8, y + 13, name[-28:], "end", "tick")
-        chart.bar(left, y, across(found[name]) - left, step - 7, "share")
-        chart.text(across(found[name]) + 6, y + 13, f"{found[name]:.0%}", "start", "tick")
-    said = ", ".join(f"{name} {found[name]:.0%}" for name in order)
-    what = f"the differences in {seen.study.metric} at epoch {epoch} between {len(values)} trials"
-    how = f"Which share of {what} each parameter predicts alone."
+        share, middle = found[name], y + (step - 7) / 2
+        chart.bar(left, y, across(share.value) - left, step - 7, "share")
+        chart.line([(across(share.low), middle), (across(share.high), middle)], "reach")
+        chart.text(across(share.high) + 6, y + 13, f"{share.value:.0%}", "start", "tick")
+    said = ", ".join(f"{name} {found[name].value:.0%}" for name in order)
+    what = f"the order of {seen.study.metric} at epoch {importance.epoch} of {importance.num_trials} trials"
+    how = f"Which share of {what} each parameter predicts alone, with its 95% interval."
     return chart.svg(f"{how} {said}."), how
 
 

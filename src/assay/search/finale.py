@@ -1,0 +1,138 @@
+"""The finals of a search under way: its best trials and the base recipe on fresh seeds. Owns what happens to such a run
+between its ask and its end; who is wanted and who wins, finals.py decides.
+
+What has ended is kept in the study under the trial's number and the seed's index. So a search that was killed here goes
+on, and a larger budget, which may have other finalists, runs again only what is new.
+"""
+
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any
+
+from assay.errors import InputError
+from assay.finals import Finals
+from assay.finals import Run as Key  # a trial's number, a seed's index
+from assay.params import with_values
+from assay.search.course import GO_ON, trial_name
+from assay.search.study import Rerun, Study
+from assay.search.trial import BASE_NUMBER, COMPLETE, Asked
+from assay.terminal import Progress
+from assay.tracking import Run, Tracker
+
+MOST_LOST = 1  # times that a run's worker may die before the run has failed
+
+
+def finals_of(study: Study, plan: str) -> Finals | None:
+    """The finals as far as the study knows them; None where they are off, or the base recipe meets nobody."""
+    scores = {each.number: each.score for each in study.tried() if each.state == COMPLETE}
+    if plan == "off" or not scores.keys() - {BASE_NUMBER}:
+        return None
+    finals, known = Finals(plan, scores, study.sign, BASE_NUMBER), study.reruns()
+    while fresh := [key for key in finals.wanted() if key in known]:
+        for key in fresh:
+            finals.tell(*key, known[key].value)
+    return finals
+
+
+def fresh_seed(seed: int, index: int) -> int:
+    """The seed of that index, of a search with `seed`: the same for all finalists."""
+    return int.from_bytes(blake2b(f"final {seed} {index}".encode(), digest_size=4).digest())
+
+
+@dataclass
+class _Live:
+    key: Key
+    run: Run
+    begin: float
+    best: float | None = None
+
+
+class Finale:
+    """Jobs for Tune (see `Jobs`), numbered as they are asked for."""
+
+    def __init__(
+        self, study: Study, finals: Finals, tracker: Tracker, parent: Run, progress: Progress, *, folded: bool
+    ) -> None:
+        """`folded`: every seed has a split of train and validation of its own."""
+        self.study, self.finals, self.tracker, self.parent, self.progress = study, finals, tracker, parent, progress
+        self.metric, self.left = study.metric, finals.left
+        self.broken: InputError | None = None  # nothing breaks the finals: who fails is out
+        self._folded, self._drawn = folded, {each.number: each.drawn for each in study.tried()}
+        self._live: dict[int, _Live] = {}
+        self._asked, self._ended, self._lost = 0, 0, dict[Key, int]()
+
+    @property
+    def ready(self) -> bool:
+        return bool(self._next()) or self.over
+
+    @property
+    def over(self) -> bool:
+        return self.finals.done
+
+    def next(self) -> Asked | None:
+        if not (wanted := self._next()):
+            return None
+        number, index = wanted[0]
+        drawn, seed = self._drawn[number], fresh_seed(self.study.seed, index)
+        recipe = with_values(self.study.recipe_of(number, drawn), {"seed": seed})
+        values = self.study.values_of(number, drawn) | {"seed": seed}
+        asked = Asked(self._asked, recipe, values, again=False, fold=seed if self._folded else None)
+        self._live[asked.number] = _Live((number, index), self._run(number, index, asked), time.monotonic())
+        self._asked += 1
+        self._show()
+        return asked
+
+    def report(self, number: int, told: Mapping[str, Any]) -> bool:
+        live = self._live[number]
+        if told.get("failed") or not math.isfinite(told["value"]):
+            reason = told.get("failed") or f"its {self.metric} is {told['value']}"
+            self._end(number, Rerun(None, told["seconds"], reason))
+            return False
+        live.run.log(told["metrics"], step=told["epoch"])
+        sign, value = self.study.sign, told["value"]
+        live.best = value if live.best is None else sign * max(sign * value, sign * live.best)
+        if told["finished"]:
+            self._end(number, Rerun(live.best, told["seconds"], None))
+        return not told["finished"]
+
+    def lost(self, number: int, reason: str) -> None:
+        live = self._live[number]
+        self._lost[live.key] = self._lost.get(live.key, 0) + 1
+        if self._lost[live.key] > MOST_LOST:
+            self._end(number, Rerun(None, time.monotonic() - live.begin, reason))
+        else:
+            self._live.pop(number).run.end("KILLED", reason)
+
+    def interrupt(self) -> None:
+        """Leave what runs to the next start, and no run RUNNING."""
+        for live in self._live.values():
+            live.run.end("KILLED", GO_ON)
+        self._live.clear()
+
+    def _next(self) -> list[Key]:
+        running = {live.key for live in self._live.values()}
+        return [key for key in self.finals.wanted() if key not in running]
+
+    def _end(self, number: int, rerun: Rerun) -> None:
+        live = self._live.pop(number)
+        self.study.keep_rerun(*live.key, rerun)
+        self.finals.tell(*live.key, rerun.value)
+        self._ended += 1
+        if rerun.reason is not None:
+            live.run.tag("reason", rerun.reason)
+        live.run.end("FINISHED" if rerun.reason is None else "FAILED", rerun.reason)
+        self._show()
+
+    def _run(self, number: int, index: int, asked: Asked) -> Run:
+        """Its run in MLflow: the one that a kill left, or a new one."""
+        tags = {"study": self.study.name, "trial": number, "seed": index}
+        found = self.tracker.find(kind="final", **tags) if self.study.resumed or (number, index) in self._lost else None
+        name = trial_name(number, asked.recipe, "final") + f" seed {index}"
+        params = {f"recipe.{setting}": value for setting, value in asked.values.items()}
+        return found or self.tracker.start(name, kind="final", params=params, tags=tags, parent=self.parent)
+
+    def _show(self) -> None:
+        self.progress.step(self._ended, note=f"{len(self._live)} running")
