@@ -24,7 +24,7 @@ def main() -> None:
             recipe,
             data,
             params.data,
-            metric=params.search.metric,
+            metric=params.search.watched,
             weights=weights_of(recipe, Path.cwd()),
             tracker=tracker,
             progress=progress,

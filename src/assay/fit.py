@@ -122,7 +122,7 @@ def fit(
 
     Yields:
         An `Epoch` after each pass; metrics `train/loss`, `val/loss`, `val/<score>`, `best/<metric>`, `lr`,
-        `cost/seconds`. `stopped` says why an epoch is the last one where the recipe asks for more.
+        `cost/seconds`, `cost/parameters`. `stopped` says why an epoch is the last one where the recipe asks for more.
 
     Raises:
         InputError: the recipe does not fit the data, a state of another run, or no memory for the batch size.
@@ -168,6 +168,7 @@ class _Training:
         if about.task == "regression":
             model.scale_outputs(targets.mean(0), targets.std(0))
         self.model = model.to(device)  # channels_last since build_model
+        self.num_parameters = sum(parameter.numel() for parameter in model.parameters())
         groups = model.parameter_groups(recipe.optimizer.lr, recipe.optimizer.layer_decay)
         self.optimizer = make_optimizer(recipe.optimizer, groups)
         self.learning = [parameter for group in groups for parameter in group["params"]]
@@ -311,6 +312,7 @@ class _Training:
 
     def _report(self, metrics: dict[str, float], score: float, begin: float, *, diverged: bool) -> Epoch:
         metrics["cost/seconds"] = time.perf_counter() - begin
+        metrics["cost/parameters"] = self.num_parameters
         self.history.append(metrics)
         best = self.best["score"] if self.best["score"] is not None else math.nan
         number = self.epoch

@@ -21,6 +21,8 @@ SamplerName = Literal["auto", "tpe", "gp", "qmc", "random", "grid"]
 FinalsName = Literal["off", "small", "full"]
 PrunerName = Literal["auto", "asha", "hyperband", "median", "none"]
 MetricName = Literal["auto", "loss", "accuracy", "balanced_accuracy", "f1", "r2", "rmse", "mae"]
+CostName = Literal["cost/seconds", "cost/parameters"]
+ObjectiveName = Literal[MetricName, CostName]
 
 LOSSES_OF_TASK: Mapping[str, tuple[str, ...]] = {  # the first is what `auto` means
     "classification": ("cross_entropy", "focal"),
@@ -194,7 +196,14 @@ class Search(Section):
         "auto", description="trials at once; auto: what the machine or cluster holds"
     )
     resources: Resources = Field(default_factory=Resources, description="what one trial holds")
-    metric: MetricName = Field("auto", description="validation metric to be best in; auto: the task's own")
+    metric: MetricName | Annotated[list[ObjectiveName], Field(min_length=1)] = Field(
+        "auto",
+        description="validation metric to be best in; auto: the task's own; a list: beside it what a recipe costs, "
+        "seconds an epoch or weights",
+    )
+    pick: Literal["knee"] | dict[CostName, Annotated[float, Field(gt=0)]] = Field(
+        "knee", description="with costs, who wins: the knee of the front, or the best below limits (cost → most)"
+    )
     sampler: SamplerName = Field("auto", description="how the next recipe is chosen")
     pruner: PrunerName = Field("auto", description="how trials are stopped early; auto: asha, successive halving")
     min_epochs: Annotated[int, Field(ge=1)] = Field(1, description="epochs before a trial may be stopped")
@@ -212,6 +221,16 @@ class Search(Section):
     )
     storage: str | None = Field(None, description="the study's store: null is a journal file in .assay/")
     space: dict[str, Vary] = Field(default_factory=dict, description="field of the recipe → how it may vary")
+
+    @property
+    def watched(self) -> str:
+        """The metric that validation is watched by: the only one, or the first of several objectives."""
+        return self.metric if isinstance(self.metric, str) else self.metric[0]
+
+    @property
+    def costs(self) -> tuple[str, ...]:
+        """The other objectives."""
+        return () if isinstance(self.metric, str) else tuple(self.metric[1:])
 
 
 class Evaluate(Section):

@@ -28,6 +28,7 @@ LEFT = {
         "importance.png",
         "parallel.png",
         "curves.png",
+        "pareto.png",
     ),
     "train": ("model/recipe.yaml", "metrics.json", "curves.csv", "curves.png"),
     "evaluate": ("metrics.json", "report.json", "predictions.parquet", "confusion.csv", "mistakes.png"),

@@ -52,6 +52,7 @@ assert "ray" not in sys.modules
         "importance.png",
         "parallel.png",
         "curves.png",
+        "pareto.png",
     }
 
 

@@ -82,6 +82,24 @@ SEARCHES = {
     "sampler: grid\n  space: {batch_size: {low: 8, high: 9}, dropout: {low: 0, high: 0.5}}": [
         "3: search.space.dropout has endless values; for search.sampler 'grid' it must have a step or choices."
     ],
+    "metric: [cost/seconds, accuracy]": [
+        "2: search.metric is 'cost/seconds', which does not fit classification; it must be 'auto', 'accuracy', "
+        "'balanced_accuracy', 'f1' or 'loss'.",
+        "2: search.metric has 'accuracy' behind the first; the others must be costs: cost/seconds, cost/parameters.",
+    ],
+    "metric: [accuracy, cost/seconds, cost/seconds]": [
+        "2: search.metric has 'cost/seconds' twice; each may stand there once."
+    ],
+    "metric: [accuracy, cost/seconds]\n  pick: {cost/parameters: 3}": [
+        "3: search.pick limits 'cost/parameters', which search.metric does not have; it must stand there."
+    ],
+    "metric: [accuracy, cost/seconds]\n  finals: small": [
+        "3: search.finals compares one metric, and search.metric has costs too; set one of the two back."
+    ],
+    "prefer_base: true": [
+        "2: search.prefer_base is true, but search.finals is off, so that nothing is shown to be better; set "
+        "search.finals to small."
+    ],
     "resources: {gpu: 1.5}": ["2: search.resources.gpu is 1.5; above 1 it must be a whole number."],
 }
 

@@ -1,9 +1,10 @@
 """From a base recipe and a space to the recipe that wins. Owns the way of a search; its parts own the rest.
 
 space.py what may vary, cube.py the same as numbers · study.py the truth · trial.py its words · policy.py what next, by
-samplers.py and surrogate.py · halving.py when to stop · machine.py and tune.py Ray executes · worker.py a trial in its
-worker · course.py a trial's way through study, MLflow and terminal, finale.py that of the best ones, run again on fresh
-seeds · select.py the winner · pictures.py and page/ what it looks like
+samplers.py and surrogate.py · halving.py when to stop · front.py who is good where costs count too · machine.py and
+tune.py Ray executes · worker.py a trial in its worker · course.py a trial's way through study, MLflow and terminal,
+finale.py that of the best ones, run again on fresh seeds · select.py the winner · importance.py what moved the trials ·
+pictures.py and page/ what it looks like
 """
 
 from collections.abc import Iterator
@@ -98,7 +99,7 @@ def _searched(
     from assay.search.study import Study
     from assay.tracking import ending
 
-    search, metric = params.search, resolve_metric(params.search.metric, data.about.task)
+    search, metric = params.search, resolve_metric(params.search.watched, data.about.task)
     folder = root.resolve() / STUDIES
     with Study(folder, search, params.recipe, metric, better(metric), data.about.version) as study:
         parent = _parent(study, tracker, data.about.version)

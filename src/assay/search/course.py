@@ -12,7 +12,7 @@ from assay.errors import InputError
 from assay.params import Recipe
 from assay.search.halving import rungs_reached
 from assay.search.study import Study
-from assay.search.trial import COMPLETE, FAILED, PRUNED, Asked, Tried, best_complete, short
+from assay.search.trial import COMPLETE, FAILED, PRUNED, Asked, Tried, short
 from assay.terminal import Progress, say
 from assay.tracking import Run, Tracker
 
@@ -79,7 +79,9 @@ class Course:
             self._close(self.study.fail(number, told["seconds"], told["failed"]))
             return False
         self._live[number].run.log(told["metrics"], step=told["epoch"])
-        self._close(self.study.report(number, told["epoch"], told["value"], told["seconds"], told["finished"]))
+        self._close(
+            self.study.report(number, told["epoch"], told["value"], told["seconds"], told["finished"], costs_of(told))
+        )
         return number in self._live and not told["finished"]
 
     def lost(self, number: int, reason: str) -> None:
@@ -135,8 +137,8 @@ class Course:
         counts = {state: sum(each.state == state for each in tried) for state in STATUS}
         running = sum(not trial.over for trial in self._live.values())
         note = [f"{running} running"] + [f"{counts[state]} {state}" for state in (PRUNED, FAILED) if counts[state]]
-        best = best_complete(tried, self.study.sign)
-        said = None if best is None else f"{self.study.metric} {best.score:.4f} (trial {best.number})"
+        best = self.study.best_among(tried)
+        said = None if best is None else f"{self.study.metric} {best.score:.4f}{priced(best)} (trial {best.number})"
         beneath = [self._use(running), self._rungs(tried)] + ([] if best is None else [self._recipe(best)])
         self.progress.step(sum(counts.values()), said, " · ".join(note), [line for line in beneath if line])
 
@@ -154,6 +156,19 @@ class Course:
         differs = self.study.space.differences(best.number, best.drawn)
         changed = [f"{name} {short(value)}" for name, value in differs.items()]
         return f"trial {best.number:<3}" + (", ".join(changed) if changed else "the base recipe")
+
+
+def costs_of(told: Mapping[str, Any]) -> dict[str, float]:
+    """What a trial costs by what it tells: training seconds an epoch, weights of its network."""
+    return {
+        "cost/seconds": told["seconds"] / told["epoch"],
+        "cost/parameters": told["metrics"].get("cost/parameters", math.nan),
+    }
+
+
+def priced(one: Tried) -> str:
+    """`, cost/seconds 1.2`; nothing where costs are no objective."""
+    return "".join(f", {name} {short(cost)}" for name, cost in one.costs.items())
 
 
 def trial_name(number: int, recipe: Recipe, what: str = "trial") -> str:

@@ -8,9 +8,12 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import count, takewhile
+from operator import ge
 from statistics import median
 
 from assay.search.trial import BASE_NUMBER, Tried
+
+Worth = tuple[float, ...]  # a value, then costs with their sign turned: larger is better
 
 FEWEST_FOR_MEDIAN = 4  # rivals: the middle of fewer says nothing (Optuna's MedianPruner waits for 5 trials)
 
@@ -34,6 +37,7 @@ class _Course:
     """A trial as halving sees it."""
 
     best: dict[int, float] = field(default_factory=dict)  # epoch → best value up to there, larger is better
+    costs: tuple[float, ...] = ()  # smaller is better
     last: int = 0  # epoch reported
     over: bool = False  # nothing more will come
     complete: bool = False  # its last epoch was the last that was asked for
@@ -46,7 +50,7 @@ class _Rung:
     epoch: int
     front: int = 0  # the first trial of which it is open whether it came so far
     # bracket → values of those before it that came so far, in order of size
-    values: dict[int, list[float]] = field(default_factory=lambda: defaultdict(list))
+    values: dict[int, list[Worth]] = field(default_factory=lambda: defaultdict(list))
 
 
 class Halving:
@@ -61,7 +65,8 @@ class Halving:
     `pruner`: `asha`, which is `auto`, as above; `hyperband` deals trials in turn to brackets, of which each begins to
     judge a rung later than the one before, among its own (Li et al. 2018, arXiv:1603.06560); `median` judges at every
     epoch from `min_epochs` on, against the middle of the others (Golovin et al. 2017, Google Vizier); `none` stops
-    nobody.
+    nobody. Where costs count too, only those are better that are nowhere worse (Schmucker et al. 2021,
+    arXiv:2106.12639); `median` looks at the value alone.
     """
 
     def __init__(
@@ -83,9 +88,12 @@ class Halving:
         else:
             self._courses[number] = _Course()
 
-    def report(self, number: int, epoch: int, value: float, complete: bool = False) -> None:
-        """Its `value` after `epoch` (from 1), which may be its last."""
+    def report(
+        self, number: int, epoch: int, value: float, complete: bool = False, costs: tuple[float, ...] = ()
+    ) -> None:
+        """Its `value` after `epoch` (from 1), which may be its last, and what it costs, where that counts too."""
         course = self._courses[number]
+        course.costs = costs
         value *= self._sign
         course.best[epoch] = max(value, course.best.get(course.last, value))
         course.last = epoch
@@ -137,19 +145,23 @@ class Halving:
             return course.over
         if level and self._rungs[level - 1].front <= number:
             return False
-        value = course.best[max(epoch for epoch in course.best if epoch <= rung.epoch)]
+        best = course.best[max(epoch for epoch in course.best if epoch <= rung.epoch)]
+        worth = (best, *(-cost for cost in course.costs))
         bracket = number % self._brackets
         if level < bracket:
             return True
         free = number == BASE_NUMBER or course.told or (course.complete and course.last == rung.epoch)
-        if not free and self._is_behind(value, rung.values[bracket]):
+        if not free and self._is_behind(worth, rung.values[bracket]):
             course.stopped = rung.epoch
             stopped.append(number)
-        insort(rung.values[bracket], value)
+        insort(rung.values[bracket], worth)
         return True
 
-    def _is_behind(self, value: float, rivals: list[float]) -> bool:
+    def _is_behind(self, worth: Worth, rivals: list[Worth]) -> bool:
         if self._pruner == "median":
-            return len(rivals) >= FEWEST_FOR_MEDIAN and value < median(rivals)
-        better = len(rivals) - bisect_right(rivals, value)
+            return len(rivals) >= FEWEST_FOR_MEDIAN and worth[0] < median(rival[0] for rival in rivals)
+        if len(worth) == 1:
+            better = len(rivals) - bisect_right(rivals, worth)
+        else:
+            better = sum(all(map(ge, rival, worth)) and rival != worth for rival in rivals)
         return better >= max(1, (len(rivals) + 1) // self._reduction)

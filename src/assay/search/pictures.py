@@ -1,4 +1,4 @@
-"""What a search looks like: four pictures as PNG. Owns how they are drawn; reads the study, decides nothing."""
+"""What a search looks like: five pictures as PNG. Owns how they are drawn; reads the study, decides nothing."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
+from assay.search.front import front_of
 from assay.search.importance import FEWEST, importance_of
 from assay.search.space import place_of
 from assay.search.study import Study
@@ -22,13 +23,13 @@ if TYPE_CHECKING:
 BLUE, ORANGE, PALE, GREY = "#0072b2", "#d55e00", "#c4ccd4", "#6b7280"  # told apart by colour-blind eyes too
 COLOURS = "viridis"
 DPI = 120
-NAMES = ("history.png", "importance.png", "parallel.png", "curves.png")
+NAMES = ("history.png", "importance.png", "parallel.png", "curves.png", "pareto.png")
 
 
 def draw(study: Study, won: Tried, out: Path) -> list[Path]:
-    """Draw history, importance, parallel coordinates and learning curves into `out`."""
+    """Draw history, importance, parallel coordinates, learning curves and Pareto front into `out`."""
     tried = [each for each in study.tried() if each.value is not None]
-    drawings = (_history, _importance, _parallel, _curves)
+    drawings = (_history, _importance, _parallel, _curves, _pareto)
     for name, drawing in zip(NAMES, drawings, strict=True):
         figure = Figure(figsize=(9, 4.2), layout="constrained")
         FigureCanvasAgg(figure)
@@ -138,6 +139,26 @@ def _curves(figure: Figure, study: Study, tried: Sequence[Tried], won: Tried) ->
     axes.set(xlabel="epoch", ylabel=f"validation {study.metric}")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(frameon=False)
+
+
+def _pareto(figure: Figure, study: Study, tried: Sequence[Tried], won: Tried) -> None:
+    """The metric against each cost, and those that no other trial beats in all."""
+    if not study.costs:
+        _say(figure, "pareto: search.metric is a single one; with [accuracy, cost/seconds] there is a front")
+        return
+    front = front_of(tried, study.sign)
+    for axes, name in zip(np.atleast_1d(figure.subplots(1, len(study.costs))), study.costs, strict=True):
+        for each in tried:
+            colour = BLUE if each.state == COMPLETE else PALE
+            axes.scatter([each.costs[name]], [each.score], c=colour, s=36, zorder=2)
+        line = sorted((each.costs[name], each.score) for each in front)
+        axes.plot(*zip(*line, strict=True), color=ORANGE, marker="o", label=f"nobody is better in all ({len(front)})")
+        axes.scatter([won.costs[name]], [won.score], s=150, facecolors="none", edgecolors=ORANGE, linewidths=1.8)
+        axes.annotate(f"trial {won.number}", (won.costs[name], won.score), xytext=(8, -12), textcoords="offset points")
+        axes.set(xlabel=name, ylabel=f"validation {study.metric}", xscale="log")
+        axes.set_ylim(range_that_matters([each.score for each in front], study.sign))
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.legend(frameon=False)
 
 
 def _focus(axes: "Axes", study: Study, values: Sequence[float]) -> None:

@@ -15,8 +15,9 @@ from optuna.study import StudyDirection
 
 from assay.params import Search
 from assay.search.cube import Cube
+from assay.search.front import traded
 from assay.search.halving import rung_epochs
-from assay.search.samplers import Gaussian, Grid, Random, Sampler, Sobol, Tpe
+from assay.search.samplers import Gaussian, Grid, Random, Sampler, Sobol, Tpe, expected_finals, generator
 from assay.search.space import Space
 from assay.search.trial import FAILED, PRUNED, RUNNING, Tried
 
@@ -63,8 +64,10 @@ class Drawing:
     ) -> None:
         self.sight, self._budget, self._tried = sight, search.trials, tried
         self._settled: dict[int, Tried] = {}  # whose end is known to the study
-        self._samplers = _samplers(space, search, direction, self.known)
-        self._name = search.sampler
+        one_number = StudyDirection.MAXIMIZE if search.costs else direction
+        self._samplers = _samplers(space, search, one_number, self.known)
+        self._name, self._costs, self._seed = search.sampler, bool(search.costs), search.seed
+        self._sign = 1 if direction == StudyDirection.MAXIMIZE else -1
 
     def learns(self, number: int) -> bool:
         """Whether the draw of `number` looks at earlier trials."""
@@ -80,8 +83,11 @@ class Drawing:
         return sampler.draw(number, self.known(number) if sampler.learns else ())
 
     def known(self, number: int) -> list[Tried]:
-        """The trials before `number` as its draw sees them."""
-        return [self._seen(before, self.sight.epochs(number - before)) for before in range(number)]
+        """The trials before `number` as its draw sees them; where costs count too, as one number each."""
+        known = [self._seen(before, self.sight.epochs(number - before)) for before in range(number)]
+        if not self._costs:
+            return known
+        return traded(known, expected_finals(known, self._sign), generator(self._seed, number))
 
     def _sampler(self, number: int) -> Sampler:
         if self._name in ("random", "qmc", "grid"):

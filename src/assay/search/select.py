@@ -11,9 +11,10 @@ from assay.errors import InputError
 from assay.finals import Finals, Verdict, report_of, said
 from assay.intervals import DIGITS
 from assay.params import Recipe, with_values
+from assay.search.front import front_of
 from assay.search.importance import importance_of
 from assay.search.study import Study
-from assay.search.trial import BASE_NUMBER, COMPLETE, FAILED, PRUNED, Tried, best_complete
+from assay.search.trial import BASE_NUMBER, COMPLETE, FAILED, PRUNED, Tried, best_complete, short
 
 CONFIDENCE = 0.95  # of the finals' intervals
 COLUMNS = ("number", "state", "value", "epochs", "seconds")
@@ -26,11 +27,14 @@ class Choice:
     won: Tried
     finals: Finals | None = None  # None: the search's scores alone
     verdict: Verdict | None = None
+    above: str = ""  # the limit of search.pick that it does not keep
     kept_base: bool = False  # since the verdict's winner is not shown to be better
 
     @property
     def said(self) -> list[str]:
-        """The finals' outcome, a sentence or two each."""
+        """What a person must know of it: the finals' outcome; limits that nobody keeps."""
+        if self.above:
+            return [f"no recipe keeps search.pick ({self.above}); the one that is least above it is chosen."]
         if self.verdict is None:
             return []
         return [said(self.verdict)] + ["So the base recipe is kept (search.prefer_base)."] * self.kept_base
@@ -69,14 +73,17 @@ def select(study: Study, finals: Finals | None, *, prefer_base: bool = False) ->
         InputError: no trial came to its end, or no finalist.
     """
     if finals is None:
-        return Choice(winner(study))
+        won = winner(study)
+        limits = study.pick if isinstance(study.pick, dict) else {}
+        above = [f"{name} {short(won.costs[name])}" for name, most in limits.items() if won.costs[name] > most]
+        return Choice(won, above=", ".join(above))
     verdict = finals.verdict(CONFIDENCE)
     kept = prefer_base and verdict.over_base is not None and not verdict.shown
     number = BASE_NUMBER if kept else verdict.winner.number
     won = next(each for each in study.tried() if each.number == number)
     if won.value is None:  # the base recipe, which failed in the search
         won = replace(won, value=verdict.winner.score)
-    return Choice(won, finals, verdict, kept)
+    return Choice(won, finals, verdict, kept_base=kept)
 
 
 def chosen_recipe(study: Study, won: Tried, base: Recipe) -> Recipe:
@@ -90,10 +97,11 @@ def write_trials(study: Study, path: Path) -> None:
     names = list(study.space.parameters)
     with path.open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file, lineterminator="\n")
-        rows.writerow([*COLUMNS, *names])
+        rows.writerow([*COLUMNS, *study.costs, *names])
         for each in study.tried():
             values = study.values_of(each.number, each.drawn)
             told = [each.number, each.state, each.value, len(each.curve), round(each.seconds, 2)]
+            told += [each.costs.get(name) for name in study.costs]
             rows.writerow(
                 ["" if value is None else _cell(value) for value in told]
                 + [_cell(values[n]) if n in values else "" for n in names]
@@ -112,6 +120,7 @@ def write_report(study: Study, choice: Choice, path: Path) -> dict[str, Any]:
         "epochs": sum(len(each.curve) for each in tried),
         "winner": _shown(study, won) | {"differs": study.space.differences(won.number, won.drawn)},
         "base": None if base is None else _shown(study, base),
+        "front": [_shown(study, each) for each in front_of(tried, study.sign)] if study.costs else None,
         "second_half_brought": second_half(study),
         "importance": _importance(study),
         "finals": _of_finals(choice),
@@ -129,8 +138,10 @@ def _importance(study: Study) -> dict[str, dict[str, float]]:
 
 def second_half(study: Study) -> float | None:
     """By how much the best of all trials is better than the best of their first half: what twice the budget might bring
-    is about as much again, or less. None: the first half has no complete trial."""
+    is about as much again, or less. None: the first half has no complete trial, or there are other objectives."""
     tried = study.tried()
+    if study.costs:
+        return None
     whole, half = (best_complete(some, study.sign) for some in (tried, tried[: len(tried) // 2]))
     return None if whole is None or half is None else round(study.sign * (whole.score - half.score), DIGITS)
 
@@ -154,6 +165,7 @@ def _shown(study: Study, one: Tried) -> dict[str, Any]:
         "number": one.number,
         "value": one.value,
         "epochs": len(one.curve),
+        **one.costs,
         "values": study.values_of(one.number, one.drawn),
     }
 

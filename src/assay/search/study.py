@@ -10,8 +10,8 @@ see policy.py.
 import json
 import math
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from pathlib import Path
 from types import TracebackType
@@ -21,12 +21,14 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from assay.errors import InputError
 from assay.params import Recipe, Search, flat
+from assay.search.front import best_among
 from assay.search.halving import Halving
 from assay.search.policy import Drawing, Sight
 from assay.search.space import Space, space_of
 from assay.search.store import Lease, first_line, opened
 from assay.search.trial import (
     BASE_NUMBER,
+    COSTS,
     FAILED,
     NUMBER,
     OVER,
@@ -39,7 +41,6 @@ from assay.search.trial import (
     Stay,
     Tried,
     as_tried,
-    best_complete,
     best_of,
     newest,
 )
@@ -49,7 +50,7 @@ INTERRUPTED = "the search was interrupted"
 ABOUT = "about"  # user attribute of the study: what `about` says
 FINAL = "final"  # and the first word of another for each run of the finals
 # Settings of a search that are no part of its policy, or are told beside it.
-ELSEWHERE = {"trials", "epochs", "workers", "resources", "metric", "storage", "space", "finals", "prefer_base"}
+ELSEWHERE = {"trials", "epochs", "workers", "resources", "metric", "storage", "space", "finals", "prefer_base", "pick"}
 HOPELESS = 8  # so many first trials, all failed: the rest would fail too
 
 
@@ -71,6 +72,7 @@ class _Live:
     over: bool = False  # nothing more will come
     noted: bool = False  # and the store knows it
     stay: Stay | None = None
+    costs: Mapping[str, float] = field(default_factory=dict)
 
 
 class Study:
@@ -80,6 +82,7 @@ class Study:
         base = searched_base(search, recipe)
         self.space: Space = space_of(search.space, base, search.constraints)
         self.trials, self.seed, self.metric = search.trials, search.seed, metric
+        self.costs, self.pick = search.costs, search.pick
         self.sign = 1 if direction == "max" else -1
         self.name = study_name(search, base, metric, version)
         self.rungs = (search.min_epochs, search.reduction, search.pruner)
@@ -145,15 +148,25 @@ class Study:
         """Where a trial runs, since when, and that it still did at `end`; kept when the trial ends."""
         self._live[number].stay = Stay(worker, begin, end)
 
-    def report(self, number: int, epoch: int, value: float, seconds: float, finished: bool = False) -> list[Tried]:
-        """The watched metric after `epoch` (from 1) and the seconds trained so far. What is settled by it, here and
-        elsewhere: a trial that is stopped, one that has come to its end."""
+    def report(
+        self,
+        number: int,
+        epoch: int,
+        value: float,
+        seconds: float,
+        finished: bool = False,
+        costs: Mapping[str, float] | None = None,
+    ) -> list[Tried]:
+        """The watched metric after `epoch` (from 1), the seconds trained so far, and of other objectives what it costs
+        as far as is known. What is settled by it, here and elsewhere: a trial that is stopped, one that has come to
+        its end."""
         if not math.isfinite(value):
             return self.fail(number, seconds, f"its {self.metric} is {value}")
         trial = self._live[number]
         trial.seconds, trial.over = seconds, finished
+        trial.costs = {name: (costs or {})[name] for name in self.costs}
         self._store.set_trial_intermediate_value(trial.key, epoch, value)
-        self._halving.report(number, epoch, value, finished)
+        self._halving.report(number, epoch, value, finished, tuple(trial.costs.values()))
         return self.settle()
 
     def fail(self, number: int, seconds: float, reason: str) -> list[Tried]:
@@ -194,7 +207,7 @@ class Study:
         """What the search's own run says of it: the settings that its name is a hash of, in short."""
         recipe = {f"recipe.{name}": value for name, value in flat(self.space.base).items()}
         return {
-            "search.metric": self.metric,
+            "search.metric": ", ".join([self.metric, *self.costs]),
             "search.seed": self.seed,
             "search.space": ", ".join(self.space.parameters),
         } | recipe
@@ -205,8 +218,11 @@ class Study:
         return [as_tried(number, known[key], self.sign) for number, key in self._keys.items() if number < self.trials]
 
     def best(self) -> Tried | None:
-        """The complete trial with the best value; of equals the first."""
-        return best_complete(self.tried(), self.sign)
+        """The complete trial with the best value, of equals the first; with costs the one that is picked."""
+        return self.best_among(self.tried())
+
+    def best_among(self, tried: Sequence[Tried]) -> Tried | None:
+        return best_among(tried, self.sign, self.pick)
 
     def keep_rerun(self, number: int, seed: int, rerun: Rerun) -> None:
         """A finalist's run on the seed of that index, which is never to be run again."""
@@ -271,6 +287,8 @@ class Study:
     def _note(self, trial: _Live) -> None:
         """Keep what is known of a trial's time."""
         self._store.set_trial_user_attr(trial.key, SECONDS, round(trial.seconds, 3))
+        if trial.costs:
+            self._store.set_trial_user_attr(trial.key, COSTS, dict(trial.costs))
         if trial.stay is not None:
             stay = [trial.stay.worker, round(trial.stay.begin, 3), round(trial.stay.end, 3)]
             self._store.set_trial_user_attr(trial.key, STAY, stay)
@@ -306,7 +324,8 @@ class Study:
         curve = sorted(trial.intermediate_values.items())
         failed = REASON in trial.user_attrs
         for epoch, value in curve:
-            self._halving.report(number, epoch, value, complete=not failed and epoch == curve[-1][0])
+            costs = tuple(trial.user_attrs.get(COSTS, {}).values())
+            self._halving.report(number, epoch, value, not failed and epoch == curve[-1][0], costs)
         if trial.state != TrialState.RUNNING:
             self._halving.tell(number, trial.user_attrs.get(STOPPED))
             return
@@ -331,6 +350,7 @@ def about(search: Search, base: Recipe, metric: str, version: str) -> dict[str, 
     space = {name: vary.model_dump() for name, vary in search.space.items()}
     policy = search.model_dump(exclude=ELSEWHERE)
     said = {"metric": metric, "data_version": version, "policy": policy, "recipe": flat(base), "space": space}
+    said |= {"costs": search.costs} if search.costs else {}
     whole: dict[str, Any] = json.loads(json.dumps(said, default=str))
     return whole
 

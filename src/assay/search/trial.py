@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
@@ -20,7 +20,7 @@ STATES = {
 }
 STATE_OF = {word: state for state, word in STATES.items()}  # Optuna's
 NUMBER, REASON, SECONDS, OVER, STOPPED = "number", "reason", "seconds", "over", "stopped"  # Optuna's user attributes
-STAY = "stay"  # and one more: where and when it ran
+STAY, COSTS = "stay", "costs"  # and more: where and when it ran, what it cost where that is an objective
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,7 @@ class Tried:
     value: float | None
     seconds: float  # of training; a stopped one may have run on while its verdict was open
     reason: str | None
+    costs: dict[str, float] = field(default_factory=dict)  # the objectives besides the metric, by name
     stay: Stay | None = None  # None where it is not known: a trial on its way, a study of an older Assay
 
     @property
@@ -82,6 +83,7 @@ def as_tried(number: int, kept: FrozenTrial, sign: int) -> Tried:
         best_of(curve, sign) if curve else None,
         float(kept.user_attrs.get(SECONDS, 0.0)),
         kept.user_attrs.get(REASON) if kept.state == TrialState.FAIL else None,
+        dict(kept.user_attrs.get(COSTS, {})),
         None if stay is None else Stay(*stay),
     )
 

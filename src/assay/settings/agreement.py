@@ -40,7 +40,7 @@ def misfits(params: Params, tasks: Set[str]) -> Iterator[Problem]:
         if value not in ("auto", *known) and value in _names(LOSSES_OF_TASK, ANY_TASK):
             says = f"{name} is {shown(value)}, which does not fit {task}; it must be {_listed(known)}."
             yield Problem(where, says, about)
-    metric, known = params.search.metric, _names(METRICS_OF_TASK, tasks)
+    metric, known = params.search.watched, _names(METRICS_OF_TASK, tasks)
     if metric not in ("auto", *known):
         says = f"search.metric is {shown(metric)}, which does not fit {task}; it must be {_listed(known)}."
         yield Problem(("search", "metric"), says, about)
@@ -187,6 +187,24 @@ def _trials(params: Params) -> Iterator[Problem]:
         yield Problem(("search", "resources", "gpu"), says)
 
 
+def _objectives(params: Params) -> Iterator[Problem]:
+    search, where = params.search, ("search", "metric")
+    for name in search.costs:
+        if not name.startswith("cost/"):
+            says = f"search.metric has {shown(name)} behind the first; the others must be costs: cost/seconds, "
+            yield Problem(where, f"{says}cost/parameters.")
+        elif search.costs.count(name) > 1:
+            yield Problem(where, f"search.metric has {shown(name)} twice; each may stand there once.")
+            break
+    for name in search.pick if isinstance(search.pick, dict) else ():
+        if name not in search.costs:
+            says = f"search.pick limits {shown(name)}, which search.metric does not have; it must stand there."
+            yield Problem(("search", "pick"), says, (where,))
+    if search.costs and search.finals != "off":
+        says = "search.finals compares one metric, and search.metric has costs too; set one of the two back."
+        yield Problem(("search", "finals"), says, (where,))
+
+
 def _finals(params: Params) -> Iterator[Problem]:
     if params.search.prefer_base and params.search.finals == "off":
         says = "search.prefer_base is true, but search.finals is off, so that nothing is shown to be better; "
@@ -212,6 +230,7 @@ RULES: tuple[Callable[[Params], Iterator[Problem]], ...] = (
     _length,
     _trials,
     _finals,
+    _objectives,
     _grid,
     constraint_problems,
 )

@@ -107,6 +107,8 @@ def _plural(member: Any) -> str:
     if get_origin(member) is Annotated:
         plain, *more = get_args(member)
         return _number(_plural(plain), _constraints(more))
+    if get_origin(member) is Literal:
+        return f"names ({', '.join(get_args(member))})"
     return {float: "numbers", int: "whole numbers", str: "text"}.get(member, "lists")
 
 

@@ -21,10 +21,11 @@ from assay.errors import InputError, nearest
 from assay.metric import resolve_metric
 from assay.params import Params, Recipe, Vary, nested
 from assay.search import STUDIES
+from assay.search.front import best_among
 from assay.search.space import Space, space_of
 from assay.search.store import Lease, is_held, storage, translated
 from assay.search.study import ABOUT, searched_base, study_name
-from assay.search.trial import Tried, as_tried, best_complete, newest
+from assay.search.trial import Tried, as_tried, newest
 
 NAME = re.compile(r"[0-9a-f]{12}")  # what `study_name` makes; a database may hold studies of others
 
@@ -63,7 +64,8 @@ class Kept:
             return None
 
     def best(self) -> Tried | None:
-        return best_complete(self.tried, self.sign)
+        """The best complete trial; with costs the knee of their front."""
+        return best_among(self.tried, self.sign)
 
     def values_of(self, one: Tried) -> dict[str, Any]:
         """The parameters that count; all that were drawn where that cannot be told."""
@@ -196,6 +198,6 @@ def current(params: Params, prepared: Path, augmented: Path) -> str | None:
     """The study that `assay search` would begin or go on with; None while no data is prepared."""
     with suppress(InputError):
         data = open_prepared(prepared, augmented).about
-        metric = resolve_metric(params.search.metric, data.task)
+        metric = resolve_metric(params.search.watched, data.task)
         return study_name(params.search, searched_base(params.search, params.recipe), metric, data.version)
     return None

@@ -100,12 +100,16 @@ def _changes(study: Study, won: Tried) -> str:
 
 
 def _figures(seen: Seen, choice: Choice) -> Iterator[str]:
-    """Every chart with its title and how it is read. A front of several objectives will stand behind the history."""
+    """Every chart with its title and how it is read."""
     if not seen.valued:
         yield "<p>No trial reported a value.</p>"
         return
     yield _figure("History", charts.history(seen), "Line: the best so far. Triangles at the edge lie outside.")
     yield _figure("Learning curves", charts.curves(seen), "Pale: stopped early. Dashed: the base recipe.")
+    if seen.study.costs:
+        panels = "".join(f"<div><h3>{_said(name)}</h3>{picture}</div>" for name, picture in charts.fronts(seen))
+        how = f"{seen.study.metric} against what a recipe costs. Line: nobody is better in all."
+        yield _figure("Front", f'<div class="slices">{panels}</div>', how)
     if choice.finals is not None and choice.verdict is not None:
         yield _figure("Finals", *charts.finals(seen, choice.finals, choice.verdict))
     yield _figure("Importance", *charts.shares(seen))
@@ -128,12 +132,14 @@ def _figure(title: str, picture: str, how: str, kind: str = "half") -> str:
 def _table(study: Study, won: Tried, tried: Sequence[Tried], values: Mapping[int, Mapping[str, Any]]) -> str:
     """A row a trial; a click on a head sorts by it."""
     names = list(study.space.parameters)
-    heads = ["trial", "state", study.metric, "epochs", "seconds", "worker", *names]
+    heads = ["trial", "state", study.metric, "epochs", "seconds", "worker", *study.costs, *names]
     if any(each.reason for each in tried):
         heads.append("reason")
     head = "".join(f'<th scope="col"><button type="button">{_said(name)}</button></th>' for name in heads)
     reasons = heads[-1] == "reason"
-    rows = "".join(_row(each, won, values[each.number], names, reasons) for each in tried)
+    rows = "".join(
+        _row(each, won, each.costs | dict(values[each.number]), [*study.costs, *names], reasons) for each in tried
+    )
     caption = "Empty: the parameter does not count there. A click on a head sorts, a click on a row marks its trial."
     return (
         f'<section><h2>Trials</h2><p>{caption}</p><div class="scroll"><table><thead><tr>{head}</tr></thead>'

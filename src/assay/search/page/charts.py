@@ -9,6 +9,7 @@ from typing import Any
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from assay.finals import Finals, Verdict, said
+from assay.search.front import front_of
 from assay.search.importance import FEWEST, importance_of
 from assay.search.page.svg import Chart, Scale
 from assay.search.pictures import range_that_matters
@@ -128,6 +129,27 @@ def finals(seen: Seen, finals: Finals, verdict: Verdict) -> tuple[str, str]:
             chart.line([(across(worth[number]), y - 10), (across(worth[number]), y + 10)], "best")
     how = "Dots: runs on fresh seeds. ×: what the search said. Upright: what it is worth, drawn back by its luck."
     return chart.svg(f"{how} {said(verdict)}"), how
+
+
+def fronts(seen: Seen) -> Iterator[tuple[str, str]]:
+    """For each cost the value of each trial against it, and those that no other one beats in all."""
+    front = front_of(seen.valued, seen.study.sign)
+    for name in seen.study.costs:
+        width, height, left = 310, 240, 48
+        chart = Chart(width, height)
+        costs = [each.costs[name] for each in seen.valued]
+        across = Scale(min(costs), max(costs), left + 12, width - 20, log=max(costs) > min(costs))
+        up = seen.focus([each.score for each in front], height - 28, 16)
+        for tick in up.ticks(4):
+            chart.line([(left, up(tick)), (width - 8, up(tick))], "grid")
+            chart.text(left - 5, up(tick) + 4, short(tick), "end", "tick")
+        chart.across(across, height - 28, "", [(tick, short(tick)) for tick in across.ticks(3)])
+        line = sorted((each.costs[name], each.score) for each in front)
+        chart.line([(across(cost), up(value)) for cost, value in line], "best")
+        for each in seen.valued:
+            _dot(chart, across(each.costs[name]), up, each, seen.kind(each))
+        said = ", ".join(f"trial {each.number} {each.score:.4g} at {short(each.costs[name])}" for each in front)
+        yield name, chart.svg(f"{seen.study.metric} against {name}. Nobody is better in all than {said}.")
 
 
 def shares(seen: Seen) -> tuple[str, str]:
