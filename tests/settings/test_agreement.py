@@ -83,9 +83,9 @@ SEARCHES = {
         "3: search.space.dropout has endless values; for search.sampler 'grid' it must have a step or choices."
     ],
     "metric: [cost/seconds, accuracy]": [
+        "2: search.metric has 'accuracy' behind the first; the others must be costs: cost/seconds, cost/parameters.",
         "2: search.metric is 'cost/seconds', which does not fit classification; it must be 'auto', 'accuracy', "
         "'balanced_accuracy', 'f1' or 'loss'.",
-        "2: search.metric has 'accuracy' behind the first; the others must be costs: cost/seconds, cost/parameters.",
     ],
     "metric: [accuracy, cost/seconds, cost/seconds]": [
         "2: search.metric has 'cost/seconds' twice; each may stand there once."
