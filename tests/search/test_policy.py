@@ -1,6 +1,7 @@
 """What is drawn follows from what was reported, never from who reported first."""
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ from optuna.study import StudyDirection
 
 from assay.params import Recipe, Search
 from assay.search.policy import Drawing, Sight
+from assay.search.samplers import ENOUGH, telling
 from assay.search.space import Space, space_of
 from assay.search.trial import COMPLETE, FAILED, PRUNED, Tried
 
@@ -118,6 +120,40 @@ def test_a_grid_visits_every_point_once() -> None:
     points = [drawing.draw(number) for number in range(1, 10)]
     assert len({str(point) for point in points}) == 9
     assert drawing.draw(10) == points[0]
+
+
+def test_a_draw_that_was_prepared_is_the_one_that_would_have_been_drawn() -> None:
+    past, whole = Past(), drawn(Past(), 24)
+    past.drawn = whole[:20]
+    drawing = drawing_of(past)
+    drawing.prepare(20)
+    past.drawn = whole
+    past.changed = {number: {1: 99.0} for number in (18, 19)}
+    drawing.prepare(20)
+    assert drawing.draw(20) == whole[20], "the last two are not known"
+    drawing.close()
+    assert drawing.prepared
+
+
+def test_tpe_is_told_of_many_trials_the_best_and_the_last() -> None:
+    def tried(number: int) -> Tried:
+        state = COMPLETE if number % 3 else PRUNED
+        return Tried(number, state, {}, {1: 0.1, 2: number % 101 / 101}, number % 101 / 101, 1.0, None)
+
+    known = [tried(number) for number in range(1000)]
+    assert telling(known[:ENOUGH], 1) == known[:ENOUGH]
+    told = telling(known, 1)
+    assert len(told) == ENOUGH
+    assert [each.number for each in told] == sorted({each.number for each in told})
+    complete = sorted((each for each in known if each.state == COMPLETE), key=lambda each: -each.score)
+    assert {each.number for each in complete[:20]} <= {each.number for each in told}
+    assert {each.number for each in known[-200:]} <= {each.number for each in told}
+    few = [*(tried(3 * number) for number in range(400)), tried(1)]
+    assert sum(each.score > 0.98 for each in telling([*map(renumbered, range(401), few)], 1)) >= 4
+
+
+def renumbered(number: int, trial: Tried) -> Tried:
+    return replace(trial, number=number)
 
 
 @pytest.mark.parametrize("sampler", ["auto", "tpe"])

@@ -7,8 +7,11 @@ it was killed and went on.
 
 import math
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import cache
 from itertools import takewhile
+from threading import Lock
 from typing import Any
 
 from optuna.study import StudyDirection
@@ -44,10 +47,14 @@ class Sight:
         rungs = (back - 1) // (SLOWEST * max(1, self.workers - 1))
         return rungs * self.min_epochs if rungs < LONGEST else math.inf
 
+    @property
+    def blind(self) -> int:
+        """What began more numbers before is known to its end."""
+        return LONGEST * SLOWEST * max(1, self.workers - 1)
+
     def rung(self, epochs: float) -> int | None:
         """The last rung (see Halving) that is not beyond `epochs`."""
-        within = takewhile(epochs.__ge__, rung_epochs(self.min_epochs, self.reduction))
-        return max(within, default=None)
+        return _last_rung(self.min_epochs, self.reduction, epochs)
 
 
 class Drawing:
@@ -62,9 +69,13 @@ class Drawing:
         self, space: Space, search: Search, direction: StudyDirection, sight: Sight, tried: Callable[[int], Tried]
     ) -> None:
         self.sight, self._budget, self._tried = sight, search.trials, tried
-        self._settled: dict[int, Tried] = {}  # whose end is known to the study
+        self._whole: list[Tried] = []  # the first trials, of which all is known to every later draw
+        self._shown: dict[tuple[int, int | None], Tried] = {}  # number, rung → as it is seen, of those that are settled
         self._samplers = _samplers(space, search, direction, self.known)
         self._name = search.sampler
+        self._seeing = Lock()  # `known` is asked by this thread, and by the one that prepares
+        self._pool = ThreadPoolExecutor(1, "draw")
+        self._ahead: tuple[int, Sight, Future[dict[str, Any]]] | None = None
 
     def learns(self, number: int) -> bool:
         """Whether the draw of `number` looks at earlier trials."""
@@ -76,12 +87,34 @@ class Drawing:
         Raises:
             InputError: no recipe keeps the constraints.
         """
-        sampler = self._sampler(number)
-        return sampler.draw(number, self.known(number) if sampler.learns else ())
+        self.prepare(number)
+        assert self._ahead is not None
+        return dict(self._ahead[2].result())
+
+    def prepare(self, number: int) -> None:
+        """Begin to draw `number` beside the rest, once what `sight` shows of those before it is there: nothing that
+        comes later changes it."""
+        if self._ahead is None or self._ahead[:2] != (number, self.sight):
+            sampler = self._sampler(number)
+            known = self.known(number) if sampler.learns else ()
+            self._ahead = number, self.sight, self._pool.submit(sampler.draw, number, known)
+
+    @property
+    def prepared(self) -> bool:
+        """Whether `draw` answers at once what was prepared last."""
+        return self._ahead is not None and self._ahead[2].done()
+
+    def close(self) -> None:
+        """Wait for what is being prepared, and draw no more."""
+        self._pool.shutdown(cancel_futures=True)
 
     def known(self, number: int) -> list[Tried]:
         """The trials before `number` as its draw sees them."""
-        return [self._seen(before, self.sight.epochs(number - before)) for before in range(number)]
+        whole = max(0, number - self.sight.blind)
+        with self._seeing:
+            self._whole += [self._seen(before, math.inf) for before in range(len(self._whole), whole)]
+            rest = (self._seen(before, self.sight.epochs(number - before)) for before in range(whole, number))
+            return [*self._whole[:whole], *rest]
 
     def _sampler(self, number: int) -> Sampler:
         if self._name in ("random", "qmc", "grid"):
@@ -93,17 +126,28 @@ class Drawing:
         return self._samplers["gp"]
 
     def _seen(self, number: int, epochs: float) -> Tried:
-        trial = self._settled.get(number) or self._tried(number)
+        """The trial as far as `epochs`; the same object as long as the same is known of it."""
+        trial = self._tried(number)
         if trial.state != RUNNING:
-            self._settled[number] = trial
             last = max(trial.curve, default=0) + (trial.state == FAILED)  # it fails within the epoch after its last
             if last <= epochs:
                 return trial
         rung = self.sight.rung(epochs)
+        if (number, rung) in self._shown:
+            return self._shown[number, rung]
         if rung is None:
-            return replace(trial, state=RUNNING, curve={}, value=None)
-        curve = {epoch: value for epoch, value in trial.curve.items() if epoch <= rung}
-        return replace(trial, state=PRUNED, curve=curve, value=None)
+            shown = replace(trial, state=RUNNING, curve={}, value=None)
+        else:
+            curve = {epoch: value for epoch, value in trial.curve.items() if epoch <= rung}
+            shown = replace(trial, state=PRUNED, curve=curve, value=None)
+        if trial.state != RUNNING:
+            self._shown[number, rung] = shown
+        return shown
+
+
+@cache
+def _last_rung(min_epochs: int, reduction: int, epochs: float) -> int | None:
+    return max(takewhile(epochs.__ge__, rung_epochs(min_epochs, reduction)), default=None)
 
 
 def _samplers(
