@@ -14,7 +14,7 @@ from assay.search.space import Space, space_of
 from assay.search.trial import COMPLETE, FAILED, PRUNED, Tried
 
 SPACE = {"optimizer.lr": {"low": 1e-4, "high": 1e-1, "log": True}, "activation": {"choices": ["relu", "tanh"]}}
-LEARNING = ("gp", "tpe")
+LEARNING = ("gp", "tpe", "cmaes", "nsga2")
 ALL = (*LEARNING, "qmc", "random")
 
 
@@ -58,7 +58,10 @@ def test_a_draw_is_a_function_of_the_past_the_seed_and_the_number(sampler: str) 
     assert len({str(values) for values in first}) == 16
 
 
-@pytest.mark.parametrize(("sampler", "reached", "end"), [("auto", 3, 18), ("auto", 47, 50), ("tpe", 14, 18)])
+@pytest.mark.parametrize(
+    ("sampler", "reached", "end"),
+    [("auto", 3, 18), ("auto", 47, 50), ("tpe", 14, 18), ("cmaes", 31, 36), ("nsga2", 14, 18)],
+)
 def test_a_search_that_goes_on_draws_what_it_would_have_drawn(sampler: str, reached: int, end: int) -> None:
     past, whole = Past(), drawn(Past(), end, sampler=sampler)
     past.drawn = whole[:reached]
@@ -98,7 +101,9 @@ def test_a_model_finds_what_is_good() -> None:
         near = [
             each for each in last if abs(math.log10(each["optimizer.lr"]) + 2) < 0.5 and each["activation"] == "relu"
         ]
-        assert len(near) >= {"gp": 10, "tpe": 6}[sampler], f"{sampler}: chance gives three of twenty"
+        assert len(near) >= {"gp": 10, "tpe": 6, "cmaes": 6, "nsga2": 6}[sampler], (
+            f"{sampler}: chance gives three of twenty"
+        )
 
 
 def test_every_recipe_keeps_the_constraints() -> None:

@@ -18,6 +18,7 @@ from optuna.study import StudyDirection
 
 from assay.params import Search
 from assay.search.cube import Cube
+from assay.search.evolution import CmaEs, Nsga2
 from assay.search.halving import rung_epochs
 from assay.search.samplers import Gaussian, Grid, Random, Sampler, Sobol, Tpe
 from assay.search.space import Space
@@ -121,6 +122,8 @@ class Drawing:
             return self._samplers[self._name]
         if number < min(STARTUP, max(FEWEST_STARTUP, self._budget // PART)):
             return self._samplers["qmc"]
+        if self._name in ("cmaes", "nsga2"):
+            return self._samplers[self._name]
         if self._name == "tpe" or number > MOST_GAUSSIAN:
             return self._samplers["tpe"]
         return self._samplers["gp"]
@@ -160,4 +163,6 @@ def _samplers(
         "grid": Grid(cube),
         "tpe": Tpe(cube, seed, direction),
         "gp": Gaussian(cube, seed, sign, known),
+        "cmaes": CmaEs(cube, seed, sign),
+        "nsga2": Nsga2(cube, seed, sign),
     }
