@@ -17,13 +17,16 @@ OptimizerName = Literal["sgd", "momentum", "nesterov", "rmsprop", "adagrad", "ad
 ScheduleName = Literal["constant", "step", "cosine", "one_cycle"]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 Task = Literal["classification", "multilabel", "regression"]
-SamplerName = Literal["auto", "tpe", "gp", "qmc", "random", "grid"]
+SamplerName = Literal["auto", "tpe", "gp", "cmaes", "nsga2", "qmc", "random", "grid"]
 FinalsName = Literal["off", "small", "full"]
 PrunerName = Literal["auto", "asha", "hyperband", "median", "none"]
 MetricName = Literal["auto", "loss", "accuracy", "balanced_accuracy", "f1", "r2", "rmse", "mae"]
 CostName = Literal["cost/seconds", "cost/parameters"]
 ObjectiveName = Literal[MetricName, CostName]
 
+NOT_HERE: Mapping[tuple[str, str], str] = {  # words that a person may know from elsewhere, and why they are none here
+    ("search.pruner", "wilcoxon"): "which compares trials over repeated folds, and a trial here has one split",
+}
 LOSSES_OF_TASK: Mapping[str, tuple[str, ...]] = {  # the first is what `auto` means
     "classification": ("cross_entropy", "focal"),
     "multilabel": ("binary_cross_entropy", "focal"),
@@ -204,7 +207,9 @@ class Search(Section):
     pick: Literal["knee"] | dict[CostName, Annotated[float, Field(gt=0)]] = Field(
         "knee", description="with costs, who wins: the knee of the front, or the best below limits (cost → most)"
     )
-    sampler: SamplerName = Field("auto", description="how the next recipe is chosen")
+    sampler: SamplerName = Field(
+        "auto", description="how the next recipe is chosen; cmaes learns a probability of each choice"
+    )
     pruner: PrunerName = Field("auto", description="how trials are stopped early; auto: asha, successive halving")
     min_epochs: Annotated[int, Field(ge=1)] = Field(1, description="epochs before a trial may be stopped")
     reduction: Annotated[int, Field(ge=2, le=10)] = Field(3, description="of so many trials at a rung one goes on")

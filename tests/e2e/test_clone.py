@@ -27,6 +27,7 @@ LEFT = {
         "history.png",
         "importance.png",
         "parallel.png",
+        "slices.png",
         "curves.png",
         "pareto.png",
     ),

@@ -1,6 +1,7 @@
 """What is drawn follows from what was reported, never from who reported first."""
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,11 +9,12 @@ from optuna.study import StudyDirection
 
 from assay.params import Recipe, Search
 from assay.search.policy import Drawing, Sight
+from assay.search.samplers import ENOUGH, telling
 from assay.search.space import Space, space_of
 from assay.search.trial import COMPLETE, FAILED, PRUNED, Tried
 
 SPACE = {"optimizer.lr": {"low": 1e-4, "high": 1e-1, "log": True}, "activation": {"choices": ["relu", "tanh"]}}
-LEARNING = ("gp", "tpe")
+LEARNING = ("gp", "tpe", "cmaes", "nsga2")
 ALL = (*LEARNING, "qmc", "random")
 
 
@@ -56,7 +58,10 @@ def test_a_draw_is_a_function_of_the_past_the_seed_and_the_number(sampler: str) 
     assert len({str(values) for values in first}) == 16
 
 
-@pytest.mark.parametrize(("sampler", "reached", "end"), [("auto", 3, 18), ("auto", 47, 50), ("tpe", 14, 18)])
+@pytest.mark.parametrize(
+    ("sampler", "reached", "end"),
+    [("auto", 3, 18), ("auto", 47, 50), ("tpe", 14, 18), ("cmaes", 31, 36), ("nsga2", 14, 18)],
+)
 def test_a_search_that_goes_on_draws_what_it_would_have_drawn(sampler: str, reached: int, end: int) -> None:
     past, whole = Past(), drawn(Past(), end, sampler=sampler)
     past.drawn = whole[:reached]
@@ -96,7 +101,9 @@ def test_a_model_finds_what_is_good() -> None:
         near = [
             each for each in last if abs(math.log10(each["optimizer.lr"]) + 2) < 0.5 and each["activation"] == "relu"
         ]
-        assert len(near) >= {"gp": 10, "tpe": 6}[sampler], f"{sampler}: chance gives three of twenty"
+        assert len(near) >= {"gp": 10, "tpe": 6, "cmaes": 6, "nsga2": 6}[sampler], (
+            f"{sampler}: chance gives three of twenty"
+        )
 
 
 def test_every_recipe_keeps_the_constraints() -> None:
@@ -118,6 +125,40 @@ def test_a_grid_visits_every_point_once() -> None:
     points = [drawing.draw(number) for number in range(1, 10)]
     assert len({str(point) for point in points}) == 9
     assert drawing.draw(10) == points[0]
+
+
+def test_a_draw_that_was_prepared_is_the_one_that_would_have_been_drawn() -> None:
+    past, whole = Past(), drawn(Past(), 24)
+    past.drawn = whole[:20]
+    drawing = drawing_of(past)
+    drawing.prepare(20)
+    past.drawn = whole
+    past.changed = {number: {1: 99.0} for number in (18, 19)}
+    drawing.prepare(20)
+    assert drawing.draw(20) == whole[20], "the last two are not known"
+    drawing.close()
+    assert drawing.prepared
+
+
+def test_tpe_is_told_of_many_trials_the_best_and_the_last() -> None:
+    def tried(number: int) -> Tried:
+        state = COMPLETE if number % 3 else PRUNED
+        return Tried(number, state, {}, {1: 0.1, 2: number % 101 / 101}, number % 101 / 101, 1.0, None)
+
+    known = [tried(number) for number in range(1000)]
+    assert telling(known[:ENOUGH], 1) == known[:ENOUGH]
+    told = telling(known, 1)
+    assert len(told) == ENOUGH
+    assert [each.number for each in told] == sorted({each.number for each in told})
+    complete = sorted((each for each in known if each.state == COMPLETE), key=lambda each: -each.score)
+    assert {each.number for each in complete[:20]} <= {each.number for each in told}
+    assert {each.number for each in known[-200:]} <= {each.number for each in told}
+    few = [*(tried(3 * number) for number in range(400)), tried(1)]
+    assert sum(each.score > 0.98 for each in telling([*map(renumbered, range(401), few)], 1)) >= 4
+
+
+def renumbered(number: int, trial: Tried) -> Tried:
+    return replace(trial, number=number)
 
 
 @pytest.mark.parametrize("sampler", ["auto", "tpe"])

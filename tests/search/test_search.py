@@ -51,6 +51,7 @@ assert "ray" not in sys.modules
         "history.png",
         "importance.png",
         "parallel.png",
+        "slices.png",
         "curves.png",
         "pareto.png",
     }

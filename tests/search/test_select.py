@@ -97,7 +97,7 @@ def test_equal_searches_write_equal_reports(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("trials", [1, 3, 12])
-def test_every_search_has_its_four_pictures(tmp_path: Path, trials: int) -> None:
+def test_every_search_has_its_pictures(tmp_path: Path, trials: int) -> None:
     with opened(tmp_path, trials) as study:
         drive(study)
         drawn = pictures.draw(study, winner(study), tmp_path)

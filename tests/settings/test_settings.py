@@ -282,3 +282,11 @@ def test_a_class_weighs_more_than_nothing(weight: str, tmp_path: Path) -> None:
 def test_a_run_records_a_setting_under_its_whole_name() -> None:
     whole = Params()
     assert {name for section in Params.model_fields for name in named(section, getattr(whole, section))} == set(FIELDS)
+
+
+def test_a_word_from_elsewhere_is_refused_with_its_reason(tmp_path: Path) -> None:
+    path = written(tmp_path, f"{SOUND}  pruner: wilcoxon\n")
+    assert sentences(path) == [
+        "params.yaml:3: search.pruner is 'wilcoxon', which compares trials over repeated folds, and a trial here has one "
+        "split; it must be 'auto', 'asha', 'hyperband', 'median' or 'none'."
+    ]

@@ -1,10 +1,10 @@
 """From a base recipe and a space to the recipe that wins. Owns the way of a search; its parts own the rest.
 
-space.py what may vary, cube.py the same as numbers · study.py the truth · trial.py its words · policy.py what next, by
-samplers.py and surrogate.py · halving.py when to stop · front.py who is good where costs count too · machine.py and
-tune.py Ray executes · worker.py a trial in its worker · course.py a trial's way through study, MLflow and terminal,
-finale.py that of the best ones, run again on fresh seeds · select.py the winner · importance.py what moved the trials ·
-pictures.py and page/ what it looks like
+space.py what may vary, cube.py the same as numbers · study.py the truth, tally.py its sums · trial.py its words ·
+policy.py what next, by samplers.py, evolution.py and surrogate.py · halving.py when to stop · front.py who is good
+where costs count too · machine.py and tune.py Ray executes · worker.py a trial in its worker · course.py a trial's way
+through study, MLflow and terminal, finale.py that of the best ones, run again on fresh seeds · select.py the winner ·
+importance.py what moved the trials · pictures.py and page/ what it looks like
 """
 
 from collections.abc import Iterator

@@ -4,7 +4,7 @@ the person sees. Knows nothing of Ray.
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -133,14 +133,12 @@ class Course:
         return found or self.tracker.start(name, kind="trial", params=params, tags=tags, parent=self.parent)
 
     def _show(self) -> None:
-        tried = self.study.tried()
-        counts = {state: sum(each.state == state for each in tried) for state in STATUS}
+        counts, best = self.study.tally.states, self.study.best()
         running = sum(not trial.over for trial in self._live.values())
         note = [f"{running} running"] + [f"{counts[state]} {state}" for state in (PRUNED, FAILED) if counts[state]]
-        best = self.study.best_among(tried)
         said = None if best is None else f"{self.study.metric} {best.score:.4f}{priced(best)} (trial {best.number})"
-        beneath = [self._use(running), self._rungs(tried)] + ([] if best is None else [self._recipe(best)])
-        self.progress.step(sum(counts.values()), said, " · ".join(note), [line for line in beneath if line])
+        beneath = [self._use(running), self._rungs()] + ([] if best is None else [self._recipe(best)])
+        self.progress.step(counts.total(), said, " · ".join(note), [line for line in beneath if line])
 
     def _use(self, running: int) -> str:
         elapsed = time.monotonic() - self._began
@@ -148,8 +146,8 @@ class Course:
         trained = f", {share:.0%} of their time in training" if self._trained else ""
         return f"workers  {running} of {self.workers} at work{trained}"
 
-    def _rungs(self, tried: Sequence[Tried]) -> str:
-        reached = rungs_reached(tried, *self.study.rungs)
+    def _rungs(self) -> str:
+        reached = rungs_reached(self.study.lasts(), *self.study.rungs)
         return "rungs    " + ", ".join(f"{count} at epoch {epoch}" for epoch, count in reached) if reached else ""
 
     def _recipe(self, best: Tried) -> str:

@@ -5,13 +5,13 @@ never from who reported first; knows no store.
 import math
 from bisect import bisect_right, insort
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import count, takewhile
 from operator import ge
 from statistics import median
 
-from assay.search.trial import BASE_NUMBER, Tried
+from assay.search.trial import BASE_NUMBER
 
 Worth = tuple[float, ...]  # a value, then costs with their sign turned: larger is better
 
@@ -25,11 +25,11 @@ def rung_epochs(min_epochs: int, reduction: int, pruner: str = "asha") -> Iterat
     return count(min_epochs) if pruner == "median" else (min_epochs * reduction**level for level in count())
 
 
-def rungs_reached(tried: Sequence[Tried], min_epochs: int, reduction: int, pruner: str) -> list[tuple[int, int]]:
-    """The epoch of each rung and how many trials came so far, as far as any did."""
-    lasts = [max(each.curve, default=0) for each in tried]
+def rungs_reached(lasts: Mapping[int, int], min_epochs: int, reduction: int, pruner: str) -> list[tuple[int, int]]:
+    """The epoch of each rung and how many trials came so far, as far as any did; of how many trials had which last
+    epoch."""
     reached = takewhile(max(lasts, default=0).__ge__, rung_epochs(min_epochs, reduction, pruner))
-    return [(epoch, sum(last >= epoch for last in lasts)) for epoch in reached]
+    return [(epoch, sum(many for last, many in lasts.items() if last >= epoch)) for epoch in reached]
 
 
 @dataclass

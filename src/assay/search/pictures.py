@@ -1,4 +1,4 @@
-"""What a search looks like: five pictures as PNG. Owns how they are drawn; reads the study, decides nothing."""
+"""What a search looks like: six pictures as PNG. Owns how they are drawn; reads the study, decides nothing."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,14 +22,15 @@ if TYPE_CHECKING:
 
 BLUE, ORANGE, PALE, GREY = "#0072b2", "#d55e00", "#c4ccd4", "#6b7280"  # told apart by colour-blind eyes too
 COLOURS = "viridis"
+SLICES_ACROSS = 4
 DPI = 120
-NAMES = ("history.png", "importance.png", "parallel.png", "curves.png", "pareto.png")
+NAMES = ("history.png", "importance.png", "parallel.png", "slices.png", "curves.png", "pareto.png")
 
 
 def draw(study: Study, won: Tried, out: Path) -> list[Path]:
-    """Draw history, importance, parallel coordinates, learning curves and Pareto front into `out`."""
+    """Draw history, importance, parallel coordinates, slices, learning curves and Pareto front into `out`."""
     tried = [each for each in study.tried() if each.value is not None]
-    drawings = (_history, _importance, _parallel, _curves, _pareto)
+    drawings = (_history, _importance, _parallel, _slices, _curves, _pareto)
     for name, drawing in zip(NAMES, drawings, strict=True):
         figure = Figure(figsize=(9, 4.2), layout="constrained")
         FigureCanvasAgg(figure)
@@ -120,6 +121,43 @@ def _label_axis(axes: "Axes", at: int, distribution: BaseDistribution) -> None:
         axes.annotate(
             text[:14], (at, place), xytext=(4, 0), textcoords="offset points", fontsize=7.5, color=GREY, va="center"
         )
+
+
+def _slices(figure: Figure, study: Study, tried: Sequence[Tried], won: Tried) -> None:
+    """Each trial's value against each parameter that counts in it."""
+    varying = study.space.varying
+    if not varying:
+        _say(figure, "slices: nothing varies")
+        return
+    rows = -(-len(varying) // SLICES_ACROSS)
+    figure.set_size_inches(9, 2.1 * rows + 0.4)
+    grid = figure.subplots(rows, SLICES_ACROSS, squeeze=False, sharey=True)
+    limits = range_that_matters([each.score for each in tried if each.state == COMPLETE] or [won.score], study.sign)
+    for axes, (name, distribution) in zip(grid.flat, varying.items(), strict=False):
+        there = [each for each in tried if name in study.values_of(each.number, each.drawn) and name in each.drawn]
+        for each in sorted(there, key=lambda one: (one.number == won.number, one.state == COMPLETE)):
+            colour = ORANGE if each.number == won.number else BLUE if each.state == COMPLETE else PALE
+            place = distribution.to_internal_repr(each.drawn[name])
+            axes.scatter([place], [np.clip(each.score, *limits)], c=colour, s=20)
+        _scale_across(axes, distribution)
+        axes.set_title(name, fontsize=9)
+        axes.set_ylim(*limits)
+        axes.tick_params(labelsize=7)
+        axes.spines[["top", "right"]].set_visible(False)
+    for axes in grid.flat[len(varying) :]:
+        axes.set_visible(False)
+    figure.suptitle(
+        f"validation {study.metric} against each parameter, where it counts", x=0.01, ha="left", fontsize=11
+    )
+
+
+def _scale_across(axes: "Axes", distribution: BaseDistribution) -> None:
+    """Choices by their names, a logarithm where the range has one."""
+    if isinstance(distribution, CategoricalDistribution):
+        axes.set_xticks(range(len(distribution.choices)), [str(choice)[:9] for choice in distribution.choices])
+        axes.set_xlim(-0.5, len(distribution.choices) - 0.5)
+    elif isinstance(distribution, (IntDistribution, FloatDistribution)) and distribution.log:
+        axes.set_xscale("log")
 
 
 def _curves(figure: Figure, study: Study, tried: Sequence[Tried], won: Tried) -> None:

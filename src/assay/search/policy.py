@@ -7,14 +7,18 @@ it was killed and went on.
 
 import math
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import cache
 from itertools import takewhile
+from threading import Lock
 from typing import Any
 
 from optuna.study import StudyDirection
 
 from assay.params import Search
 from assay.search.cube import Cube
+from assay.search.evolution import CmaEs, Nsga2
 from assay.search.front import traded
 from assay.search.halving import rung_epochs
 from assay.search.samplers import Gaussian, Grid, Random, Sampler, Sobol, Tpe, expected_finals, generator
@@ -45,10 +49,14 @@ class Sight:
         rungs = (back - 1) // (SLOWEST * max(1, self.workers - 1))
         return rungs * self.min_epochs if rungs < LONGEST else math.inf
 
+    @property
+    def blind(self) -> int:
+        """What began more numbers before is known to its end."""
+        return LONGEST * SLOWEST * max(1, self.workers - 1)
+
     def rung(self, epochs: float) -> int | None:
         """The last rung (see Halving) that is not beyond `epochs`."""
-        within = takewhile(epochs.__ge__, rung_epochs(self.min_epochs, self.reduction))
-        return max(within, default=None)
+        return _last_rung(self.min_epochs, self.reduction, epochs)
 
 
 class Drawing:
@@ -63,11 +71,15 @@ class Drawing:
         self, space: Space, search: Search, direction: StudyDirection, sight: Sight, tried: Callable[[int], Tried]
     ) -> None:
         self.sight, self._budget, self._tried = sight, search.trials, tried
-        self._settled: dict[int, Tried] = {}  # whose end is known to the study
+        self._whole: list[Tried] = []  # the first trials, of which all is known to every later draw
+        self._shown: dict[tuple[int, int | None], Tried] = {}  # number, rung → as it is seen, of those that are settled
         one_number = StudyDirection.MAXIMIZE if search.costs else direction
         self._samplers = _samplers(space, search, one_number, self.known)
         self._name, self._costs, self._seed = search.sampler, bool(search.costs), search.seed
         self._sign = 1 if direction == StudyDirection.MAXIMIZE else -1
+        self._seeing = Lock()  # `known` is asked by this thread, and by the one that prepares
+        self._pool = ThreadPoolExecutor(1, "draw")
+        self._ahead: tuple[int, Sight, Future[dict[str, Any]]] | None = None
 
     def learns(self, number: int) -> bool:
         """Whether the draw of `number` looks at earlier trials."""
@@ -79,37 +91,72 @@ class Drawing:
         Raises:
             InputError: no recipe keeps the constraints.
         """
-        sampler = self._sampler(number)
-        return sampler.draw(number, self.known(number) if sampler.learns else ())
+        self.prepare(number)
+        assert self._ahead is not None
+        return dict(self._ahead[2].result())
+
+    def prepare(self, number: int) -> None:
+        """Begin to draw `number` beside the rest, once what `sight` shows of those before it is there: nothing that
+        comes later changes it."""
+        if self._ahead is None or self._ahead[:2] != (number, self.sight):
+            sampler = self._sampler(number)
+            known = self.known(number) if sampler.learns else ()
+            self._ahead = number, self.sight, self._pool.submit(sampler.draw, number, known)
+
+    @property
+    def prepared(self) -> bool:
+        """Whether `draw` answers at once what was prepared last."""
+        return self._ahead is not None and self._ahead[2].done()
+
+    def close(self) -> None:
+        """Wait for what is being prepared, and draw no more."""
+        self._pool.shutdown(cancel_futures=True)
 
     def known(self, number: int) -> list[Tried]:
         """The trials before `number` as its draw sees them; where costs count too, as one number each."""
-        known = [self._seen(before, self.sight.epochs(number - before)) for before in range(number)]
-        if not self._costs:
-            return known
-        return traded(known, expected_finals(known, self._sign), generator(self._seed, number))
+        whole = max(0, number - self.sight.blind)
+        with self._seeing:
+            self._whole += [self._seen(before, math.inf) for before in range(len(self._whole), whole)]
+            rest = [self._seen(before, self.sight.epochs(number - before)) for before in range(whole, number)]
+            known = [*self._whole[:whole], *rest]
+        return (
+            traded(known, expected_finals(known, self._sign), generator(self._seed, number)) if self._costs else known
+        )
 
     def _sampler(self, number: int) -> Sampler:
         if self._name in ("random", "qmc", "grid"):
             return self._samplers[self._name]
         if number < min(STARTUP, max(FEWEST_STARTUP, self._budget // PART)):
             return self._samplers["qmc"]
+        if self._name in ("cmaes", "nsga2"):
+            return self._samplers[self._name]
         if self._name == "tpe" or number > MOST_GAUSSIAN:
             return self._samplers["tpe"]
         return self._samplers["gp"]
 
     def _seen(self, number: int, epochs: float) -> Tried:
-        trial = self._settled.get(number) or self._tried(number)
+        """The trial as far as `epochs`; the same object as long as the same is known of it."""
+        trial = self._tried(number)
         if trial.state != RUNNING:
-            self._settled[number] = trial
             last = max(trial.curve, default=0) + (trial.state == FAILED)  # it fails within the epoch after its last
             if last <= epochs:
                 return trial
         rung = self.sight.rung(epochs)
+        if (number, rung) in self._shown:
+            return self._shown[number, rung]
         if rung is None:
-            return replace(trial, state=RUNNING, curve={}, value=None)
-        curve = {epoch: value for epoch, value in trial.curve.items() if epoch <= rung}
-        return replace(trial, state=PRUNED, curve=curve, value=None)
+            shown = replace(trial, state=RUNNING, curve={}, value=None)
+        else:
+            curve = {epoch: value for epoch, value in trial.curve.items() if epoch <= rung}
+            shown = replace(trial, state=PRUNED, curve=curve, value=None)
+        if trial.state != RUNNING:
+            self._shown[number, rung] = shown
+        return shown
+
+
+@cache
+def _last_rung(min_epochs: int, reduction: int, epochs: float) -> int | None:
+    return max(takewhile(epochs.__ge__, rung_epochs(min_epochs, reduction)), default=None)
 
 
 def _samplers(
@@ -122,4 +169,6 @@ def _samplers(
         "grid": Grid(cube),
         "tpe": Tpe(cube, seed, direction),
         "gp": Gaussian(cube, seed, sign, known),
+        "cmaes": CmaEs(cube, seed, sign),
+        "nsga2": Nsga2(cube, seed, sign),
     }

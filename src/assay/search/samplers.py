@@ -7,6 +7,9 @@ was killed goes on as if it had not been.
 
 import math
 from collections.abc import Callable, Container, Iterable, Sequence
+from functools import cache
+from heapq import nlargest
+from itertools import islice
 from typing import Any, Protocol
 
 import numpy as np
@@ -17,12 +20,12 @@ from optuna.samplers import TPESampler
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from scipy.stats import qmc
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from assay.errors import InputError
 from assay.search.cube import Array, Cube
 from assay.search.surrogate import Scales, Surrogate
-from assay.search.trial import COMPLETE, FAILED, RUNNING, STATE_OF, Tried
+from assay.search.trial import COMPLETE, FAILED, PRUNED, RUNNING, STATE_OF, Tried
 
 FAR = 10**9
 WIDE, NEAR = 1000, 480  # candidates of a Gaussian draw: anywhere, and round the best points
@@ -30,6 +33,7 @@ BEST = 8  # points that are good enough to look near them
 STEP = 0.15  # standard deviation of a step away from one, of an axis
 MOVED = 1.5  # axes a step moves, on average, besides one
 SETTLED = 40  # trials from which on a few more do not move the scales
+GOOD, ENOUGH = 25, 300  # trials: the most that Optuna's TPE calls good, and the most it is told of
 ASKS = 32  # of TPE, which may have fallen in love with points that break a constraint
 REDRAWS = 1000  # points that may break a constraint before the constraints are blamed
 
@@ -100,19 +104,24 @@ class Grid:
 
 
 class Tpe:
-    """Multivariate TPE (Falkner et al. 2018, arXiv:1807.01774), Optuna's. What still runs counts as a bad one."""
+    """Multivariate TPE (Falkner et al. 2018, arXiv:1807.01774), Optuna's. What still runs counts as a bad one.
+
+    Of many trials it is told the best, which alone are its good ones however many there are, and the last: the further
+    back one of the others was, the less it weighs.
+    """
 
     learns = True
 
     def __init__(self, cube: Cube, seed: int, direction: StudyDirection) -> None:
         self.cube, self.distributions, self.seed = cube, cube.space.distributions, seed
+        self.sign = 1 if direction == StudyDirection.MAXIMIZE else -1
         study = optuna.create_study(direction=direction)
         self._past = _Past(study.study_name, study._storage)
         self._else = Random(cube, seed)
         self._frozen: dict[int, FrozenTrial] = {}  # of which all is known
 
     def draw(self, number: int, known: Sequence[Tried]) -> dict[str, Any]:
-        self._past.known = tuple(self._seen(each) for each in known)
+        self._past.known = tuple(map(self._seen, telling(known, self.sign)))
         seeds = generator(self.seed, number).integers(2**32, size=ASKS)
         asked = (self._ask(int(seed)) for seed in seeds)
         return next(filter(self.cube.space.keeps, asked), None) or self._else.draw(number, known)
@@ -137,6 +146,23 @@ class Tpe:
         return kept
 
 
+def telling(known: Sequence[Tried], sign: int) -> Sequence[Tried]:
+    """Of many trials the `GOOD` best, as TPE ranks them, and of the others the last, `ENOUGH` in all; by number."""
+    if len(known) <= ENOUGH:
+        return known
+    complete = ((sign * each.score, -each.number) for each in known if each.state == COMPLETE)
+    good = {-number for _, number in nlargest(GOOD, complete)}
+    if len(good) < GOOD:  # then those that were stopped last
+        stopped = (
+            (max(each.curve), sign * each.curve[max(each.curve)], -each.number)
+            for each in known
+            if each.state == PRUNED and each.curve
+        )
+        good |= {-number for *_, number in nlargest(GOOD - len(good), stopped)}
+    others = islice((each for each in reversed(known) if each.number not in good), ENOUGH - len(good))
+    return sorted([*(known[number] for number in good), *others], key=lambda each: each.number)
+
+
 class Gaussian:
     """The point from which most improvement is expected (see surrogate.py), of many anywhere and near the best ones.
 
@@ -151,13 +177,14 @@ class Gaussian:
         """`known` gives what was known when an earlier trial was drawn."""
         self.cube, self.seed, self.sign, self._known = cube, seed, sign, known
         self._scales: dict[int, Scales] = {}  # number → as found for its draw
+        self._places: list[Array] = []  # of what was drawn, by number, which nothing changes
         self._else = Random(cube, seed)
 
     def draw(self, number: int, known: Sequence[Tried]) -> dict[str, Any]:
         values = expected_finals(known, self.sign)
         if not self.cube.axes or np.isnan(values).all():
             return self._else.draw(number, known)
-        with threadpool_limits(1):  # matrices of this size gain nothing from more, least where trials train beside
+        with _threads().limit(limits=1):  # matrices of this size gain nothing from more, least beside trials
             return self._drawn(number, known, values)
 
     def _drawn(self, number: int, known: Sequence[Tried], values: Array) -> dict[str, Any]:
@@ -173,7 +200,9 @@ class Gaussian:
         return next(filter(self.cube.space.keeps, fresh), None) or self._else.draw(number, known)
 
     def _points(self, known: Sequence[Tried]) -> Array:
-        return np.stack([self.cube.point(each.drawn) for each in known])
+        for each in known[len(self._places) :]:
+            self._places.append(self.cube.point(each.drawn))
+        return np.stack(self._places[: len(known)])
 
     def _model(self, tried: Array, values: Array, scales: Scales | None = None) -> Surrogate:
         points = self.cube.columns(tried)
@@ -251,6 +280,11 @@ def first_feasible(points: Iterable[dict[str, Any]], cube: Cube) -> dict[str, An
     if found is None:
         raise InputError("search.constraints leave nothing to try: every recipe that was drawn broke one; widen them.")
     return found
+
+
+@cache
+def _threads() -> ThreadpoolController:
+    return ThreadpoolController()
 
 
 class _Past(optuna.Study):

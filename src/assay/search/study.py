@@ -10,7 +10,7 @@ see policy.py.
 import json
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from pathlib import Path
@@ -26,6 +26,7 @@ from assay.search.halving import Halving
 from assay.search.policy import Drawing, Sight
 from assay.search.space import Space, space_of
 from assay.search.store import Lease, first_line, opened
+from assay.search.tally import Tally
 from assay.search.trial import (
     BASE_NUMBER,
     COSTS,
@@ -33,7 +34,6 @@ from assay.search.trial import (
     NUMBER,
     OVER,
     REASON,
-    RUNNING,
     SECONDS,
     STAY,
     STOPPED,
@@ -96,6 +96,8 @@ class Study:
             self._drawing = Drawing(self.space, search, self._study.direction, sight, self._tried)
             self._keys: dict[int, int] = {}  # number → Optuna's, of all that bear it the last
             self._live: dict[int, _Live] = {}
+            self._ended: dict[int, Tried] = {}  # settled: nothing changes them any more
+            self.tally = Tally(self.sign)  # of those of the budget
             self._again: dict[int, dict[str, Any]] = {}  # number → what was drawn, of trials to be asked anew
             self._take_over()
             self.resumed = bool(self._keys)
@@ -188,6 +190,8 @@ class Study:
                 self._note(trial)
                 self._store.set_trial_user_attr(trial.key, OVER, True)
                 trial.noted = True
+        if not self.spent and self._next not in (BASE_NUMBER, *self._again) and self.ready:
+            self._drawing.prepare(self._next)
         return [self._tried(number) for number in settled]
 
     @property
@@ -214,15 +218,15 @@ class Study:
 
     def tried(self) -> list[Tried]:
         """Every trial of the budget that was begun, by number."""
-        known = {trial._trial_id: trial for trial in self._study.get_trials(deepcopy=False)}
-        return [as_tried(number, known[key], self.sign) for number, key in self._keys.items() if number < self.trials]
+        return [self._tried(number) for number in self._keys if number < self.trials]
+
+    def lasts(self) -> Counter[int]:
+        """The last epoch → how many trials came so far and no further."""
+        return self.tally.lasts + Counter(max(self._tried(number).curve, default=0) for number in self._live)
 
     def best(self) -> Tried | None:
         """The complete trial with the best value, of equals the first; with costs the one that is picked."""
-        return self.best_among(self.tried())
-
-    def best_among(self, tried: Sequence[Tried]) -> Tried | None:
-        return best_among(tried, self.sign, self.pick)
+        return best_among(self.tried(), self.sign, self.pick) if self.costs else self.tally.best
 
     def keep_rerun(self, number: int, seed: int, rerun: Rerun) -> None:
         """A finalist's run on the seed of that index, which is never to be run again."""
@@ -245,15 +249,14 @@ class Study:
         Raises:
             InputError: more than half of the budget failed, or all of the first ones; with the commonest reason.
         """
-        tried = self.tried()
-        reasons = Counter(each.reason for each in tried if each.state == FAILED)
-        failed = reasons.total()
-        ended = sum(each.state != RUNNING for each in tried)
-        if failed * 2 > self.trials or HOPELESS <= failed == ended:
-            reason, _ = reasons.most_common(1)[0]
-            raise InputError(f"search: {failed} of {len(tried)} trials failed, most because {first_line(reason or '')}")
+        failed = self.tally.states[FAILED]
+        if failed * 2 > self.trials or HOPELESS <= failed == self.tally.states.total():
+            reason, _ = self.tally.reasons.most_common(1)[0]
+            begun = min(self.trials, len(self._keys))
+            raise InputError(f"search: {failed} of {begun} trials failed, most because {first_line(reason)}")
 
     def close(self) -> None:
+        self._drawing.close()
         self._lease.release()
 
     def __enter__(self) -> Self:
@@ -283,6 +286,13 @@ class Study:
         else:
             best = best_of(kept.intermediate_values, self.sign)
             self._store.set_trial_state_values(trial.key, TrialState.COMPLETE, [best])
+        self._end(number)
+
+    def _end(self, number: int) -> None:
+        """Remember a trial that is settled."""
+        self._ended[number] = self._tried(number)
+        if number < self.trials:
+            self.tally.add(self._ended[number])
 
     def _note(self, trial: _Live) -> None:
         """Keep what is known of a trial's time."""
@@ -328,6 +338,7 @@ class Study:
             self._halving.report(number, epoch, value, not failed and epoch == curve[-1][0], costs)
         if trial.state != TrialState.RUNNING:
             self._halving.tell(number, trial.user_attrs.get(STOPPED))
+            self._end(number)
             return
         self._live[number] = _Live(trial._trial_id, trial.user_attrs[SECONDS], over=True, noted=True)
         if failed:
@@ -337,7 +348,7 @@ class Study:
         return self._store.get_trial(self._keys[number])
 
     def _tried(self, number: int) -> Tried:
-        return as_tried(number, self._trial(number), self.sign)
+        return self._ended.get(number) or as_tried(number, self._trial(number), self.sign)
 
 
 def searched_base(search: Search, recipe: Recipe) -> Recipe:

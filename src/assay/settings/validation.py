@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from assay.errors import nearest
-from assay.params import Params, Recipe, Section, flat
+from assay.params import NOT_HERE, Params, Recipe, Section, flat
 from assay.settings.document import Document, Problem, Where
 from assay.settings.space import unknown_in_space
 from assay.settings.wording import expected, literals, shown
@@ -59,6 +59,8 @@ def _wrong(section: type[Section], where: Where, field: FieldInfo | None, value:
     words = [word for word in literals(field) if isinstance(word, str)]
     if type(None) in get_args(field.annotation) and str(value).lower() in NO_WORDS_FOR_NULL:
         return f"{name} is {shown(value)}; it must be {expected(field)} (nothing is written null)."
+    if (name, str(value)) in NOT_HERE:
+        return f"{name} is {shown(value)}, {NOT_HERE[name, str(value)]}; it must be {expected(field)}."
     near = nearest(value, words) if isinstance(value, str) and words else ""
     if near.startswith("did you mean"):
         return f"{name} is {shown(value)}; {near}"

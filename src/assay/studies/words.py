@@ -1,5 +1,7 @@
 """Studies in words, at the terminal. Owns the tables of `assay study ls` and `show`; opens nothing by itself."""
 
+from collections import Counter
+
 from assay.errors import InputError, gather
 from assay.params import flat
 from assay.search.halving import rungs_reached
@@ -79,7 +81,8 @@ def _time(kept: Kept) -> str:
 
 def _rungs(kept: Kept) -> str:
     policy = kept.about.get("policy")
-    reached = rungs_reached(kept.tried, policy["min_epochs"], policy["reduction"], policy["pruner"]) if policy else []
+    lasts = Counter(max(each.curve, default=0) for each in kept.tried)
+    reached = rungs_reached(lasts, policy["min_epochs"], policy["reduction"], policy["pruner"]) if policy else []
     return "; rungs: " + ", ".join(f"{count} at epoch {epoch}" for epoch, count in reached) if reached else ""
 
 
