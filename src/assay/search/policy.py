@@ -119,9 +119,9 @@ class Drawing:
             self._whole += [self._seen(before, math.inf) for before in range(len(self._whole), whole)]
             rest = [self._seen(before, self.sight.epochs(number - before)) for before in range(whole, number)]
             known = [*self._whole[:whole], *rest]
-        return (
-            traded(known, expected_finals(known, self._sign), generator(self._seed, number)) if self._costs else known
-        )
+        if not self._costs:
+            return known
+        return traded(known, expected_finals(known, self._sign), generator(self._seed, number))
 
     def _sampler(self, number: int) -> Sampler:
         if self._name in ("random", "qmc", "grid"):
