@@ -4,9 +4,9 @@ Names are the contract: `recipe.optimizer.lr` here is so in MLflow, and `optimiz
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model
 
 PARAMS_PATH = "params.yaml"
 
@@ -197,7 +197,9 @@ class Search(Section):
     )
     resources: Resources = Field(default_factory=Resources, description="what one trial holds")
     metric: MetricName = Field("auto", description="validation metric to be best in; auto: the task's own")
-    sampler: SamplerName = Field("auto", description="how the next recipe is chosen; cmaes learns a probability of each choice")
+    sampler: SamplerName = Field(
+        "auto", description="how the next recipe is chosen; cmaes learns a probability of each choice"
+    )
     pruner: PrunerName = Field("auto", description="how trials are stopped early; auto: asha, successive halving")
     min_epochs: Annotated[int, Field(ge=1)] = Field(1, description="epochs before a trial may be stopped")
     reduction: Annotated[int, Field(ge=2, le=10)] = Field(3, description="of so many trials at a rung one goes on")
@@ -207,6 +209,16 @@ class Search(Section):
     )
     storage: str | None = Field(None, description="the study's store: null is a journal file in .assay/")
     space: dict[str, Vary] = Field(default_factory=dict, description="field of the recipe → how it may vary")
+
+    @property
+    def earlier(self) -> list[str]:
+        """The setting `from`, which is a word of Python's."""
+        return list(getattr(self, "from"))
+
+
+if not TYPE_CHECKING:  # a class body has no way to say it
+    _from = (list[str], Field(default_factory=list, description="earlier studies whose best recipes are tried first"))
+    Search = create_model("Search", __base__=Search, __module__=__name__, **{"from": _from})
 
 
 class Evaluate(Section):

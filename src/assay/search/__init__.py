@@ -6,12 +6,13 @@ Ray executes · worker.py a trial in its worker · course.py a trial's way throu
 select.py the winner · pictures.py and page/ what it looks like
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from assay.terminal import Progress
+from assay.terminal import Progress, say
 
 if TYPE_CHECKING:
     from assay.data.dataset import Dataset
@@ -84,6 +85,8 @@ def _searched(
     metric = resolve_metric(params.search.metric, data.about.task)
     folder = root.resolve() / STUDIES
     with Study(folder, params.search, params.recipe, metric, better(metric), data.about.version) as study:
+        if params.search.earlier and not study.resumed:
+            _say_first(study)
         parent = _parent(study, tracker, data.about.version)
         with ending(parent):
             if study.left or study.waiting:
@@ -118,6 +121,13 @@ def _run_trials(
                 run_trials(course, machine, data, _weights_of(root), search.resources, workers)
         finally:
             course.interrupt()
+
+
+def _say_first(study: "Study") -> None:
+    counts = Counter(each.study for each in study.first)
+    listed = ", ".join(f"{count} of {name}" for name, count in counts.items())
+    found = f"{counts.total()} ({listed})" if counts else "none fits the space"
+    say(f"search: recipes of earlier studies that are tried first: {found}.")
 
 
 def _weights_of(root: Path) -> "WeightsOf":

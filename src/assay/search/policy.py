@@ -6,7 +6,7 @@ it was killed and went on.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cache
@@ -18,9 +18,10 @@ from optuna.study import StudyDirection
 
 from assay.params import Search
 from assay.search.cube import Cube
+from assay.search.earlier import First
 from assay.search.evolution import CmaEs, Nsga2
 from assay.search.halving import rung_epochs
-from assay.search.samplers import Gaussian, Grid, Random, Sampler, Sobol, Tpe
+from assay.search.samplers import Gaussian, Given, Grid, Random, Sampler, Sobol, Tpe
 from assay.search.space import Space
 from assay.search.trial import FAILED, PRUNED, RUNNING, Tried
 
@@ -63,16 +64,24 @@ class Drawing:
     reached it counts like one that was stopped there.
 
     `auto` begins with points that leave no gap, goes on with a Gaussian process, and with TPE where that has become too
-    large; benchmarks/search_quality.py holds it against the others. `tried` gives a trial by its number.
+    large; benchmarks/search_quality.py holds it against the others. `tried` gives a trial by its number; the points
+    `first` come before all but the base recipe, trial 0.
     """
 
     def __init__(
-        self, space: Space, search: Search, direction: StudyDirection, sight: Sight, tried: Callable[[int], Tried]
+        self,
+        space: Space,
+        search: Search,
+        direction: StudyDirection,
+        sight: Sight,
+        tried: Callable[[int], Tried],
+        first: Sequence[First] = (),
     ) -> None:
         self.sight, self._budget, self._tried = sight, search.trials, tried
         self._whole: list[Tried] = []  # the first trials, of which all is known to every later draw
         self._shown: dict[tuple[int, int | None], Tried] = {}  # number, rung → as it is seen, of those that are settled
-        self._samplers = _samplers(space, search, direction, self.known)
+        self._first = len(first)
+        self._samplers = _samplers(space, search, direction, self.known) | {"first": Given(first)}
         self._name = search.sampler
         self._seeing = Lock()  # `known` is asked by this thread, and by the one that prepares
         self._pool = ThreadPoolExecutor(1, "draw")
@@ -118,6 +127,8 @@ class Drawing:
             return [*self._whole[:whole], *rest]
 
     def _sampler(self, number: int) -> Sampler:
+        if number <= self._first:
+            return self._samplers["first"]
         if self._name in ("random", "qmc", "grid"):
             return self._samplers[self._name]
         if number < min(STARTUP, max(FEWEST_STARTUP, self._budget // PART)):

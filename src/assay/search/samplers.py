@@ -24,8 +24,9 @@ from threadpoolctl import ThreadpoolController
 
 from assay.errors import InputError
 from assay.search.cube import Array, Cube
+from assay.search.earlier import First
 from assay.search.surrogate import Scales, Surrogate
-from assay.search.trial import COMPLETE, FAILED, PRUNED, RUNNING, STATE_OF, Tried
+from assay.search.trial import BASE_NUMBER, COMPLETE, FAILED, PRUNED, RUNNING, STATE_OF, Tried
 
 FAR = 10**9
 WIDE, NEAR = 1000, 480  # candidates of a Gaussian draw: anywhere, and round the best points
@@ -46,6 +47,18 @@ class Sampler(Protocol):
     def draw(self, number: int, known: Sequence[Tried]) -> dict[str, Any]:
         """Trial `number`; `known` is what is known of those before it, by number."""
         ...
+
+
+class Given:
+    """Points that others found, in their order, from trial 1 on."""
+
+    learns = False
+
+    def __init__(self, first: Sequence[First]) -> None:
+        self.first = first
+
+    def draw(self, number: int, known: Sequence[Tried]) -> dict[str, Any]:
+        return dict(self.first[number - BASE_NUMBER - 1].drawn)
 
 
 class Random:

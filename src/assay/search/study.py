@@ -21,6 +21,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from assay.errors import InputError
 from assay.params import Recipe, Search, flat
+from assay.search.earlier import ABOUT, check_names, first_points
 from assay.search.halving import Halving
 from assay.search.policy import Drawing, Sight
 from assay.search.space import Space, space_of
@@ -45,7 +46,6 @@ from assay.search.trial import (
 
 FORMAT = 3  # of what we keep in a study; another format is another study
 INTERRUPTED = "the search was interrupted"
-ABOUT = "about"  # user attribute of the study: what `about` says
 HOPELESS = 8  # so many first trials, all failed: the rest would fail too
 
 
@@ -72,12 +72,14 @@ class Study:
         self.rungs = (search.min_epochs, search.reduction, search.pruner)
         self._lease = Lease(folder / f"{self.name}.lock")
         try:
+            check_names(search.earlier, folder, search.storage, self.name)
             self._study = opened(search.storage, self.name, folder / f"{self.name}.journal", direction)
             self._store = self._study._storage
             self._describe(about(search, base, metric, version))
+            self.first = first_points(self._study, search.earlier, folder, search.storage, self.space)
             self._halving = Halving(search.min_epochs, search.reduction, self.sign, search.pruner, base.epochs)
             sight = Sight(search.min_epochs, search.reduction)
-            self._drawing = Drawing(self.space, search, self._study.direction, sight, self._tried)
+            self._drawing = Drawing(self.space, search, self._study.direction, sight, self._tried, self.first)
             self._keys: dict[int, int] = {}  # number → Optuna's, of all that bear it the last
             self._live: dict[int, _Live] = {}
             self._ended: dict[int, Tried] = {}  # settled: nothing changes them any more
@@ -322,6 +324,8 @@ def about(search: Search, base: Recipe, metric: str, version: str) -> dict[str, 
     """What a study is of, as JSON: enough to read its trials without the params.yaml that it came from."""
     space = {name: vary.model_dump() for name, vary in search.space.items()}
     policy = search.model_dump(exclude={"trials", "epochs", "workers", "resources", "metric", "storage", "space"})
+    if not search.earlier:
+        del policy["from"]  # as a study of an older Assay says it
     said = {"metric": metric, "data_version": version, "policy": policy, "recipe": flat(base), "space": space}
     whole: dict[str, Any] = json.loads(json.dumps(said, default=str))
     return whole
