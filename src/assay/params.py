@@ -3,6 +3,7 @@
 Names are the contract: `recipe.optimizer.lr` here is so in MLflow, and `optimizer.lr` in the search space.
 """
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -36,6 +37,8 @@ METRICS_OF_TASK: Mapping[str, tuple[str, ...]] = {  # the first is what `auto` m
 }
 SMALLER_IS_BETTER = frozenset({"loss", "rmse", "mae"})
 
+UNITS_S = {"s": 1, "min": 60, "h": 3600}
+Duration = Annotated[str, Field(pattern=rf"^[1-9]\d*(\.\d+)? ?({'|'.join(UNITS_S)})$")]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -191,6 +194,10 @@ class Vary(Section):
 
 class Search(Section):
     trials: Annotated[int, Field(ge=0, le=1_000_000)] = Field(16, description="recipes tried; 0: the base recipe stays")
+    budget: Duration | None = Field(
+        None,
+        description="no trial is begun after so much time of searching; what is found hangs on the machine's speed",
+    )
     epochs: Annotated[int, Field(ge=1)] | None = Field(None, description="most epochs of a trial; null: the recipe's")
     workers: Annotated[int, Field(ge=1, le=100_000)] | Literal["auto"] = Field(
         "auto", description="trials at once; auto: what the machine or cluster holds"
@@ -242,6 +249,12 @@ class Params(Section):
     search: Search = Field(default_factory=Search)
     evaluate: Evaluate = Field(default_factory=Evaluate)
     tracking: Tracking = Field(default_factory=Tracking)
+
+
+def seconds_of(duration: str) -> float:
+    """Of a `Duration`."""
+    number, unit = re.findall(r"[\d.]+|[a-z]+", duration)
+    return float(number) * UNITS_S[unit]
 
 
 def flat(section: Section) -> dict[str, Any]:
