@@ -26,6 +26,7 @@ from assay.search.space import Space
 from assay.search.trial import FAILED, PRUNED, RUNNING, Tried
 
 STARTUP, FEWEST_STARTUP, PART = 10, 4, 5  # a start of a fifth of the budget, between these
+PROOF = 10  # of so many trials one is drawn at random, against a model that has locked itself in
 MOST_GAUSSIAN = 250  # trials that a Gaussian process is asked about; of more it takes too long, and knows no more
 SLOWEST = 2  # times longer than others a trial's epoch may take, and nobody waits for it
 LONGEST = 16  # first rungs' time: what began so long ago is waited for, however long it takes
@@ -64,8 +65,8 @@ class Drawing:
     reached it counts like one that was stopped there.
 
     `auto` begins with points that leave no gap, goes on with a Gaussian process, and with TPE where that has become too
-    large; benchmarks/search_quality.py holds it against the others. `tried` gives a trial by its number; the points
-    `first` come before all but the base recipe, trial 0.
+    large; one in ten is drawn at random. benchmarks/search_quality.py holds it against the others. `tried` gives a
+    trial by its number; the points `first` come before all but the base recipe, trial 0.
     """
 
     def __init__(
@@ -135,6 +136,8 @@ class Drawing:
             return self._samplers["qmc"]
         if self._name in ("cmaes", "nsga2"):
             return self._samplers[self._name]
+        if self._name == "auto" and number > STARTUP and number % PROOF == PROOF - 1:
+            return self._samplers["proof"]
         if self._name == "tpe" or number > MOST_GAUSSIAN:
             return self._samplers["tpe"]
         return self._samplers["gp"]
@@ -170,6 +173,7 @@ def _samplers(
     cube, seed, sign = Cube(space), search.seed, 1 if direction == StudyDirection.MAXIMIZE else -1
     return {
         "random": Random(cube, seed),
+        "proof": Random(cube, seed, learns=True),
         "qmc": Sobol(cube, seed),
         "grid": Grid(cube),
         "tpe": Tpe(cube, seed, direction),
