@@ -23,7 +23,7 @@ from assay.search.evolution import CmaEs, Nsga2
 from assay.search.halving import rung_epochs
 from assay.search.samplers import Gaussian, Given, Grid, Random, Sampler, Sobol, Tpe
 from assay.search.space import Space
-from assay.search.trial import FAILED, PRUNED, RUNNING, Tried
+from assay.search.trial import BASE_NUMBER, FAILED, PRUNED, RUNNING, Tried
 
 STARTUP, FEWEST_STARTUP, PART = 10, 4, 5  # a start of a fifth of the budget, between these
 PROOF = 10  # of so many trials one is drawn at random, against a model that has locked itself in
@@ -128,7 +128,7 @@ class Drawing:
             return [*self._whole[:whole], *rest]
 
     def _sampler(self, number: int) -> Sampler:
-        if number <= self._first:
+        if BASE_NUMBER < number <= self._first:
             return self._samplers["first"]
         if self._name in ("random", "qmc", "grid"):
             return self._samplers[self._name]
