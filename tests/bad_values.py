@@ -46,6 +46,8 @@ def bad_values(field: FieldInfo) -> list[Any]:
         if member in (int, float):
             bad += [value for item in metadata for value in _beyond(item)]
             bad += [float("inf"), float("nan")] if member is float else [1.5]
+        if member is str and any(getattr(item, "pattern", None) for item in metadata):
+            bad += [NONSENSE, "30 minutes", "0 s", "h"]
     if plain <= {bool, str, type(None)} or any(get_origin(member) is Literal for member in plain):
         bad.append(-7.25)
     return bad

@@ -37,6 +37,8 @@ def outside_problems(params: Params, about: About | None) -> Iterator[Problem]:
     if params.search.trials and params.search.space:
         if params.search.storage is not None:
             yield from _raised(("search", "storage"), partial(_storage, params.search.storage))
+        if params.search.earlier:
+            yield from _raised(("search", "from"), partial(_earlier, params.search))
         yield from _resources(params.search)
     yield from _precision(params)
     for recipe, spec, size_known in networks(params, about):
@@ -75,6 +77,13 @@ def _storage(uri: str) -> None:
         with engine.connect() as connection:
             sqlalchemy.inspect(connection).get_table_names()
         engine.dispose()
+
+
+def _earlier(search: Search) -> None:
+    from assay.search import STUDIES
+    from assay.search.earlier import check_names
+
+    check_names(search.earlier, STUDIES, search.storage)
 
 
 def _resources(search: Search) -> Iterator[Problem]:

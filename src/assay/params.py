@@ -3,10 +3,11 @@
 Names are the contract: `recipe.optimizer.lr` here is so in MLflow, and `optimizer.lr` in the search space.
 """
 
+import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model
 
 PARAMS_PATH = "params.yaml"
 
@@ -39,6 +40,8 @@ METRICS_OF_TASK: Mapping[str, tuple[str, ...]] = {  # the first is what `auto` m
 }
 SMALLER_IS_BETTER = frozenset({"loss", "rmse", "mae"})
 
+UNITS_S = {"s": 1, "min": 60, "h": 3600}
+Duration = Annotated[str, Field(pattern=rf"^[1-9]\d*(\.\d+)? ?({'|'.join(UNITS_S)})$")]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -194,6 +197,10 @@ class Vary(Section):
 
 class Search(Section):
     trials: Annotated[int, Field(ge=0, le=1_000_000)] = Field(16, description="recipes tried; 0: the base recipe stays")
+    budget: Duration | None = Field(
+        None,
+        description="no trial is begun after so much time of searching; what is found hangs on the machine's speed",
+    )
     epochs: Annotated[int, Field(ge=1)] | None = Field(None, description="most epochs of a trial; null: the recipe's")
     workers: Annotated[int, Field(ge=1, le=100_000)] | Literal["auto"] = Field(
         "auto", description="trials at once; auto: what the machine or cluster holds"
@@ -237,6 +244,16 @@ class Search(Section):
         """The other objectives."""
         return () if isinstance(self.metric, str) else tuple(self.metric[1:])
 
+    @property
+    def earlier(self) -> list[str]:
+        """The setting `from`, which is a word of Python's."""
+        return list(getattr(self, "from"))
+
+
+if not TYPE_CHECKING:  # a class body has no way to say it
+    _from = (list[str], Field(default_factory=list, description="earlier studies whose best recipes are tried first"))
+    Search = create_model("Search", __base__=Search, __module__=__name__, **{"from": _from})
+
 
 class Evaluate(Section):
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = Field(0.95, description="of every interval")
@@ -259,6 +276,12 @@ class Params(Section):
     search: Search = Field(default_factory=Search)
     evaluate: Evaluate = Field(default_factory=Evaluate)
     tracking: Tracking = Field(default_factory=Tracking)
+
+
+def seconds_of(duration: str) -> float:
+    """Of a `Duration`."""
+    number, unit = re.findall(r"[\d.]+|[a-z]+", duration)
+    return float(number) * UNITS_S[unit]
 
 
 def flat(section: Section) -> dict[str, Any]:

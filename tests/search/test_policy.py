@@ -8,6 +8,7 @@ import pytest
 from optuna.study import StudyDirection
 
 from assay.params import Recipe, Search
+from assay.search.feasible import NO_MEMORY
 from assay.search.policy import Drawing, Sight
 from assay.search.samplers import ENOUGH, telling
 from assay.search.space import Space, space_of
@@ -125,6 +126,78 @@ def test_a_grid_visits_every_point_once() -> None:
     points = [drawing.draw(number) for number in range(1, 10)]
     assert len({str(point) for point in points}) == 9
     assert drawing.draw(10) == points[0]
+
+
+class Failing(Past):
+    """Half of the learning rates fail, and of `cnn` what is larger than 64 × 32 does for lack of memory."""
+
+    def tried(self, number: int) -> Tried:
+        values = {"backbone": "cnn", "batch_size": 32, "activation": "relu"} | self.drawn[number]
+        reason = self.reason(values)
+        if number == 0 or reason is None:
+            return Tried(number, COMPLETE, self.drawn[number], {1: 0.5}, 0.5, 1.0, None)
+        return Tried(number, FAILED, self.drawn[number], {}, None, 1.0, reason)
+
+    def reason(self, values: dict[str, Any]) -> str | None:
+        if values["backbone"] == "cnn" and values["batch_size"] * values["input_size"] > 64 * 32:
+            return "OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB."
+        return "it burnt" if values["activation"] == "tanh" else None
+
+
+LARGE = {
+    "backbone": {"choices": ["cnn", "mlp"]},
+    "batch_size": {"choices": [16, 32, 64, 128, 256, 512]},
+    "input_size": {"choices": [16, 32, 64, 128]},
+    "activation": {"choices": ["relu", "tanh"]},
+}
+
+
+@pytest.mark.parametrize("sampler", ["auto", *LEARNING])
+def test_what_failed_is_not_asked_again_and_nothing_as_large_as_what_lacked_memory(sampler: str) -> None:
+    past = Failing()
+    past.drawn.append({})  # never stopped by its failure here: the base recipe
+    past.drawn[0] = {"backbone": "mlp", "batch_size": 16, "input_size": 16, "activation": "relu"}
+    drawing = drawing_of(past, sampler, trials=40, space=LARGE)
+    for number in range(1, 40):
+        values = drawing.draw(number)
+        if drawing.learns(number):
+            known = [each for each in drawing.known(number) if each.state == FAILED]
+            assert values not in [each.drawn for each in known]
+            lacked = [each.drawn for each in known if each.reason != "it burnt" and each.drawn["backbone"] == "cnn"]
+            least = min((each["batch_size"] * each["input_size"] for each in lacked), default=math.inf)
+            assert values["backbone"] != "cnn" or values["batch_size"] * values["input_size"] < least
+        past.drawn.append(values)
+    assert {each["backbone"] for each in past.drawn[20:]} == {"cnn", "mlp"}
+
+
+def test_where_everything_lacks_memory_something_is_drawn_all_the_same() -> None:
+    class Full(Past):
+        def tried(self, number: int) -> Tried:
+            return Tried(number, FAILED, self.drawn[number], {}, None, 1.0, "RuntimeError: can't allocate memory")
+
+    points = drawn(Full(), 30, sampler="auto", trials=30)
+    assert all(SPACE.keys() <= point.keys() for point in points[1:])
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [
+        "OutOfMemoryError: CUDA out of memory. Tried to allocate 20.00 MiB.",
+        "RuntimeError: [enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory: you tried to",
+        "MemoryError: Unable to allocate 3.1 GiB for an array with shape (1,)",
+        "its worker died: Task was killed due to the node running low on memory.",
+    ],
+)
+def test_the_ways_to_say_that_there_is_no_memory(reason: str) -> None:
+    assert NO_MEMORY.search(reason)
+
+
+def test_one_in_ten_is_drawn_at_random_and_knows_of_failures() -> None:
+    past = Past()
+    points = drawn(past, 40, trials=40)
+    chance = drawing_of(past, "random", trials=40)
+    assert [number for number in range(1, 40) if points[number] == chance.draw(number)] == [19, 29, 39]
+    assert drawing_of(past, trials=40).learns(19)
 
 
 def test_a_draw_that_was_prepared_is_the_one_that_would_have_been_drawn() -> None:

@@ -7,6 +7,7 @@ through study, MLflow and terminal, finale.py that of the best ones, run again o
 importance.py what moved the trials · pictures.py and page/ what it looks like
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -102,6 +103,8 @@ def _searched(
     search, metric = params.search, resolve_metric(params.search.watched, data.about.task)
     folder = root.resolve() / STUDIES
     with Study(folder, search, params.recipe, metric, better(metric), data.about.version) as study:
+        if search.earlier and not study.resumed:
+            _say_first(study)
         parent = _parent(study, tracker, data.about.version)
         with ending(parent):
             runs = _Runs(params, data, root, study, tracker, parent, kin)
@@ -162,6 +165,13 @@ class _Runs:
                 run_trials(finale, machine, self.data, _weights_of(self.root), resources, workers, self.kin)
             finally:
                 finale.interrupt()
+
+
+def _say_first(study: "Study") -> None:
+    counts = Counter(each.study for each in study.first)
+    listed = ", ".join(f"{count} of {name}" for name, count in counts.items())
+    found = f"{counts.total()} ({listed})" if counts else "none fits the space"
+    say(f"search: recipes of earlier studies that are tried first: {found}.")
 
 
 def _weights_of(root: Path) -> "WeightsOf":

@@ -13,7 +13,7 @@ from assay.params import Recipe
 from assay.search.halving import rungs_reached
 from assay.search.study import Study
 from assay.search.trial import COMPLETE, FAILED, PRUNED, Asked, Tried, short
-from assay.terminal import Progress, say
+from assay.terminal import Progress, duration, say
 from assay.tracking import Run, Tracker
 
 STATUS = {COMPLETE: "FINISHED", PRUNED: "PRUNED", FAILED: "FAILED"}  # the run's, as tracking knows them
@@ -136,6 +136,8 @@ class Course:
         counts, best = self.study.tally.states, self.study.best()
         running = sum(not trial.over for trial in self._live.values())
         note = [f"{running} running"] + [f"{counts[state]} {state}" for state in (PRUNED, FAILED) if counts[state]]
+        if self.study.clock.left_s is not None:
+            note.append(f"{duration(self.study.clock.left_s)} of the budget left")
         said = None if best is None else f"{self.study.metric} {best.score:.4f}{priced(best)} (trial {best.number})"
         beneath = [self._use(running), self._rungs()] + ([] if best is None else [self._recipe(best)])
         self.progress.step(counts.total(), said, " · ".join(note), [line for line in beneath if line])

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assay.search.cube import Array, Cube
+from assay.search.feasible import Feasible
 from assay.search.samplers import GOOD, Random, generator, telling
 from assay.search.trial import COMPLETE, FAILED, RUNNING, Tried
 
@@ -57,9 +58,10 @@ class Nsga2:
             return self._else.draw(number, known)
         parents = np.stack([self.cube.point(each.drawn) for *_, each in best])
         rng, before = generator(self.seed, number), [each.drawn for each in known]
+        feasible = Feasible(self.cube.space, known)
         for _ in range(TRIES):
             child = self.cube.drawn(_child(rng, parents))
-            if child not in before and self.cube.space.keeps(child):
+            if child not in before and feasible.keeps(child):
                 return child
         return self._else.draw(number, known)
 
@@ -109,10 +111,10 @@ class CmaEs:
 
     def draw(self, number: int, known: Sequence[Tried]) -> dict[str, Any]:
         cloud, rng = self._cloud(known), generator(self.seed, number)
-        before = [each.drawn for each in known]
+        before, feasible = [each.drawn for each in known], Feasible(self.cube.space, known)
         for _ in range(TRIES):
             drawn = self.cube.drawn(self._sample(rng, cloud))
-            if drawn not in before and self.cube.space.keeps(drawn):
+            if drawn not in before and feasible.keeps(drawn):
                 return drawn
         return self._else.draw(number, known)
 

@@ -6,7 +6,7 @@ it was killed and went on.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cache
@@ -18,14 +18,16 @@ from optuna.study import StudyDirection
 
 from assay.params import Search
 from assay.search.cube import Cube
+from assay.search.earlier import First
 from assay.search.evolution import CmaEs, Nsga2
 from assay.search.front import traded
 from assay.search.halving import rung_epochs
-from assay.search.samplers import Gaussian, Grid, Random, Sampler, Sobol, Tpe, expected_finals, generator
+from assay.search.samplers import Gaussian, Given, Grid, Random, Sampler, Sobol, Tpe, expected_finals, generator
 from assay.search.space import Space
-from assay.search.trial import FAILED, PRUNED, RUNNING, Tried
+from assay.search.trial import BASE_NUMBER, FAILED, PRUNED, RUNNING, Tried
 
 STARTUP, FEWEST_STARTUP, PART = 10, 4, 5  # a start of a fifth of the budget, between these
+PROOF = 10  # of so many trials one is drawn at random, against a model that has locked itself in
 MOST_GAUSSIAN = 250  # trials that a Gaussian process is asked about; of more it takes too long, and knows no more
 SLOWEST = 2  # times longer than others a trial's epoch may take, and nobody waits for it
 LONGEST = 16  # first rungs' time: what began so long ago is waited for, however long it takes
@@ -64,17 +66,25 @@ class Drawing:
     reached it counts like one that was stopped there.
 
     `auto` begins with points that leave no gap, goes on with a Gaussian process, and with TPE where that has become too
-    large; benchmarks/search_quality.py holds it against the others. `tried` gives a trial by its number.
+    large; one in ten is drawn at random. benchmarks/search_quality.py holds it against the others. `tried` gives a
+    trial by its number; the points `first` come before all but the base recipe, trial 0.
     """
 
     def __init__(
-        self, space: Space, search: Search, direction: StudyDirection, sight: Sight, tried: Callable[[int], Tried]
+        self,
+        space: Space,
+        search: Search,
+        direction: StudyDirection,
+        sight: Sight,
+        tried: Callable[[int], Tried],
+        first: Sequence[First] = (),
     ) -> None:
         self.sight, self._budget, self._tried = sight, search.trials, tried
         self._whole: list[Tried] = []  # the first trials, of which all is known to every later draw
         self._shown: dict[tuple[int, int | None], Tried] = {}  # number, rung → as it is seen, of those that are settled
+        self._first = len(first)
         one_number = StudyDirection.MAXIMIZE if search.costs else direction
-        self._samplers = _samplers(space, search, one_number, self.known)
+        self._samplers = _samplers(space, search, one_number, self.known) | {"first": Given(first)}
         self._name, self._costs, self._seed = search.sampler, bool(search.costs), search.seed
         self._sign = 1 if direction == StudyDirection.MAXIMIZE else -1
         self._seeing = Lock()  # `known` is asked by this thread, and by the one that prepares
@@ -124,12 +134,16 @@ class Drawing:
         return traded(known, expected_finals(known, self._sign), generator(self._seed, number))
 
     def _sampler(self, number: int) -> Sampler:
+        if BASE_NUMBER < number <= self._first:
+            return self._samplers["first"]
         if self._name in ("random", "qmc", "grid"):
             return self._samplers[self._name]
         if number < min(STARTUP, max(FEWEST_STARTUP, self._budget // PART)):
             return self._samplers["qmc"]
         if self._name in ("cmaes", "nsga2"):
             return self._samplers[self._name]
+        if self._name == "auto" and number > STARTUP and number % PROOF == PROOF - 1:
+            return self._samplers["proof"]
         if self._name == "tpe" or number > MOST_GAUSSIAN:
             return self._samplers["tpe"]
         return self._samplers["gp"]
@@ -165,6 +179,7 @@ def _samplers(
     cube, seed, sign = Cube(space), search.seed, 1 if direction == StudyDirection.MAXIMIZE else -1
     return {
         "random": Random(cube, seed),
+        "proof": Random(cube, seed, learns=True),
         "qmc": Sobol(cube, seed),
         "grid": Grid(cube),
         "tpe": Tpe(cube, seed, direction),

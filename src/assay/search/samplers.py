@@ -6,7 +6,7 @@ was killed goes on as if it had not been.
 """
 
 import math
-from collections.abc import Callable, Container, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from functools import cache
 from heapq import nlargest
 from itertools import islice
@@ -24,8 +24,10 @@ from threadpoolctl import ThreadpoolController
 
 from assay.errors import InputError
 from assay.search.cube import Array, Cube
+from assay.search.earlier import First
+from assay.search.feasible import Feasible
 from assay.search.surrogate import Scales, Surrogate
-from assay.search.trial import COMPLETE, FAILED, PRUNED, RUNNING, STATE_OF, Tried
+from assay.search.trial import BASE_NUMBER, COMPLETE, FAILED, PRUNED, RUNNING, STATE_OF, Tried
 
 FAR = 10**9
 WIDE, NEAR = 1000, 480  # candidates of a Gaussian draw: anywhere, and round the best points
@@ -48,17 +50,31 @@ class Sampler(Protocol):
         ...
 
 
-class Random:
-    """Every point as likely as every other."""
+class Given:
+    """Points that others found, in their order, from trial 1 on."""
 
     learns = False
 
-    def __init__(self, cube: Cube, seed: int) -> None:
-        self.cube, self.seed = cube, seed
+    def __init__(self, first: Sequence[First]) -> None:
+        self.first = first
 
     def draw(self, number: int, known: Sequence[Tried]) -> dict[str, Any]:
+        return dict(self.first[number - BASE_NUMBER - 1].drawn)
+
+
+class Random:
+    """Every point as likely as every other; who `learns` draws none that is known to fail."""
+
+    def __init__(self, cube: Cube, seed: int, learns: bool = False) -> None:
+        self.cube, self.seed, self.learns = cube, seed, learns
+
+    def draw(self, number: int, known: Sequence[Tried]) -> dict[str, Any]:
+        found = next(filter(Feasible(self.cube.space, known).keeps, self._points(number)), None)
+        return found or first_feasible(self._points(number), self.cube)  # better one that may fail than none
+
+    def _points(self, number: int) -> Iterator[dict[str, Any]]:
         rng = generator(self.seed, number)
-        return first_feasible((self.cube.drawn(rng.random(len(self.cube.axes))) for _ in range(REDRAWS)), self.cube)
+        return (self.cube.drawn(rng.random(len(self.cube.axes))) for _ in range(REDRAWS))
 
 
 class Sobol:
@@ -124,7 +140,7 @@ class Tpe:
         self._past.known = tuple(map(self._seen, telling(known, self.sign)))
         seeds = generator(self.seed, number).integers(2**32, size=ASKS)
         asked = (self._ask(int(seed)) for seed in seeds)
-        return next(filter(self.cube.space.keeps, asked), None) or self._else.draw(number, known)
+        return next(filter(Feasible(self.cube.space, known).keeps, asked), None) or self._else.draw(number, known)
 
     def _ask(self, seed: int) -> dict[str, Any]:
         self._past.sampler = _StaticTPE(self.cube.space.varying, seed)
@@ -197,7 +213,7 @@ class Gaussian:
         order = np.argsort(-model.log_improvement(self.cube.columns(points)), kind="stable")
         before = [each.drawn for each in known]
         fresh = (drawn for at in order if (drawn := self.cube.drawn(points[at])) not in before)
-        return next(filter(self.cube.space.keeps, fresh), None) or self._else.draw(number, known)
+        return next(filter(Feasible(self.cube.space, known).keeps, fresh), None) or self._else.draw(number, known)
 
     def _points(self, known: Sequence[Tried]) -> Array:
         for each in known[len(self._places) :]:

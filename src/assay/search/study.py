@@ -20,7 +20,9 @@ from typing import Any, Self
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from assay.errors import InputError
-from assay.params import Recipe, Search, flat
+from assay.params import Recipe, Search, flat, seconds_of
+from assay.search.clock import Clock
+from assay.search.earlier import ABOUT, check_names, first_points
 from assay.search.front import best_among
 from assay.search.halving import Halving
 from assay.search.policy import Drawing, Sight
@@ -47,10 +49,12 @@ from assay.search.trial import (
 
 FORMAT = 3  # of what we keep in a study; another format is another study
 INTERRUPTED = "the search was interrupted"
-ABOUT = "about"  # user attribute of the study: what `about` says
-FINAL = "final"  # and the first word of another for each run of the finals
+FINAL = "final"  # the first word of the user attribute of the study for each run of the finals
 # Settings of a search that are no part of its policy, or are told beside it.
-ELSEWHERE = {"trials", "epochs", "workers", "resources", "metric", "storage", "space", "finals", "prefer_base", "pick"}
+ELSEWHERE = {
+    *("trials", "budget", "epochs", "workers", "resources", "metric", "pick", "storage", "space"),
+    *("finals", "prefer_base"),
+}
 HOPELESS = 8  # so many first trials, all failed: the rest would fail too
 
 
@@ -88,12 +92,15 @@ class Study:
         self.rungs = (search.min_epochs, search.reduction, search.pruner)
         self._lease = Lease(folder / f"{self.name}.lock")
         try:
+            check_names(search.earlier, folder, search.storage, self.name)
             self._study = opened(search.storage, self.name, folder / f"{self.name}.journal", direction)
             self._store = self._study._storage
             self._describe(about(search, base, metric, version))
+            self.clock = Clock(self._study, None if search.budget is None else seconds_of(search.budget))
+            self.first = first_points(self._study, search.earlier, folder, search.storage, self.space)
             self._halving = Halving(search.min_epochs, search.reduction, self.sign, search.pruner, base.epochs)
             sight = Sight(search.min_epochs, search.reduction)
-            self._drawing = Drawing(self.space, search, self._study.direction, sight, self._tried)
+            self._drawing = Drawing(self.space, search, self._study.direction, sight, self._tried, self.first)
             self._keys: dict[int, int] = {}  # number → Optuna's, of all that bear it the last
             self._live: dict[int, _Live] = {}
             self._ended: dict[int, Tried] = {}  # settled: nothing changes them any more
@@ -120,11 +127,13 @@ class Study:
 
     @property
     def spent(self) -> bool:
-        """Whether every trial of the budget was begun."""
-        return self._next >= self.trials
+        """Whether every trial of the budget was begun, or its time is over; what a killed driver had begun comes to its
+        end all the same."""
+        return self._next >= self.trials or (self.clock.out and self._next not in self._again)
 
     def ask(self) -> Asked | None:
         """The next trial, when it is `ready`; None where the budget is spent."""
+        self.clock.begin()
         if self.spent:
             return None
         number = self._next
@@ -181,6 +190,7 @@ class Study:
 
     def settle(self) -> list[Tried]:
         """Close in the store what can be judged now, and say what that is."""
+        self.clock.keep()
         self._halving.judge()
         settled = sorted(number for number in self._live if self._halving.settled(number))
         for number in settled:
@@ -204,7 +214,8 @@ class Study:
     def left(self) -> int:
         """Trials of the budget that are still to be run."""
         unrun = len(self._again) + sum(not trial.over for trial in self._live.values())
-        return max(0, self.trials - sum(number < self.trials for number in self._keys)) + unrun
+        unbegun = 0 if self.clock.out else max(0, self.trials - sum(number < self.trials for number in self._keys))
+        return unbegun + unrun
 
     @property
     def told(self) -> dict[str, Any]:
@@ -360,6 +371,8 @@ def about(search: Search, base: Recipe, metric: str, version: str) -> dict[str, 
     """What a study is of, as JSON: enough to read its trials without the params.yaml that it came from."""
     space = {name: vary.model_dump() for name, vary in search.space.items()}
     policy = search.model_dump(exclude=ELSEWHERE)
+    if not search.earlier:
+        del policy["from"]  # as a study of an older Assay says it
     said = {"metric": metric, "data_version": version, "policy": policy, "recipe": flat(base), "space": space}
     said |= {"costs": search.costs} if search.costs else {}
     whole: dict[str, Any] = json.loads(json.dumps(said, default=str))

@@ -98,6 +98,8 @@ def _words(member: Any, metadata: tuple[Any, ...]) -> list[str]:
         return [f"a mapping of its settings ({', '.join(member.model_fields)})"]
     if member in (int, float):
         return [_number("a whole number" if member is int else "a number", metadata)]
+    if member is str and any(getattr(item, "pattern", None) for item in metadata):
+        return ["a duration, as 90 s, 30 min or 2 h"]
     return list(PLAIN[member])
 
 

@@ -14,7 +14,8 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from assay.errors import InputError
-from assay.studies.shelf import NAME, Kept, Shelf
+from assay.search.earlier import NAME
+from assay.studies.shelf import Kept, Shelf
 
 FORMAT = 1
 

@@ -2,7 +2,6 @@
 store (`add`, `remove`) needs the study's lease.
 """
 
-import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,20 +13,18 @@ from typing import Any
 from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
-from pydantic import ValidationError
 
 from assay.data.dataset import open_prepared
 from assay.errors import InputError, nearest
 from assay.metric import resolve_metric
-from assay.params import Params, Recipe, Vary, nested
+from assay.params import Params
 from assay.search import STUDIES
+from assay.search.earlier import ABOUT, names_in, space_said
 from assay.search.front import best_among
-from assay.search.space import Space, space_of
+from assay.search.space import Space
 from assay.search.store import Lease, is_held, storage, translated
-from assay.search.study import ABOUT, searched_base, study_name
+from assay.search.study import searched_base, study_name
 from assay.search.trial import Tried, as_tried, newest
-
-NAME = re.compile(r"[0-9a-f]{12}")  # what `study_name` makes; a database may hold studies of others
 
 
 @dataclass(frozen=True)
@@ -57,11 +54,7 @@ class Kept:
     @cached_property
     def space(self) -> Space | None:
         """None where the study does not say it, or says it in words of another Assay."""
-        try:
-            entries = {name: Vary.model_validate(entry) for name, entry in self.about["space"].items()}
-            return space_of(entries, Recipe.model_validate(nested(self.about["recipe"])))
-        except (KeyError, ValidationError):
-            return None
+        return space_said(self.about)
 
     def best(self) -> Tried | None:
         """The best complete trial; with costs the knee of their front."""
@@ -83,11 +76,7 @@ class Shelf:
         return f"{STUDIES}/" if self.address is None else "search.storage"
 
     def names(self) -> list[str]:
-        if self.address is None:
-            found = [path.stem for path in self.folder.glob("*.journal") if path.stat().st_size]
-        else:
-            found = [study.study_name for study in self._store("").get_all_studies()]
-        return sorted(name for name in found if NAME.fullmatch(name))
+        return names_in(self.folder, self.address)
 
     def read(self, name: str) -> Kept:
         """A study as it is now.
