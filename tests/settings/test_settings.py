@@ -136,7 +136,7 @@ BROKEN = {
     "recipe:\n  optimizer: 3\nsearch: {trials: 0}\n": "params.yaml:2: recipe.optimizer is 3; it must be a mapping of "
     "its settings (name, lr, momentum, weight_decay, layer_decay).",
     "search:\n": "params.yaml:1: search is null; it must be a mapping of its settings "
-    "(trials, epochs, workers, resources, metric, sampler, pruner, min_epochs, reduction, seed, constraints, storage, space).",
+    "(trials, epochs, workers, resources, metric, sampler, pruner, min_epochs, reduction, seed, constraints, storage, storage_path, space).",
     "search: {trials: 0}\n4: x\n": "params.yaml:2: '4' is not a setting of params.yaml; "
     "known are augment, data, evaluate, recipe, search, tracking.",
     "search: {trials: 0}\nrecipe: {class_weights: {3: 1.5}}\n": "params.yaml:2: recipe.class_weights is {3: 1.5}; "

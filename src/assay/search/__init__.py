@@ -1,9 +1,9 @@
 """From a base recipe and a space to the recipe that wins. Owns the way of a search; its parts own the rest.
 
 space.py what may vary, cube.py the same as numbers · study.py the truth · trial.py its words · policy.py what next, by
-samplers.py and surrogate.py · halving.py when to stop · machine.py and tune.py Ray executes · worker.py a trial in its
-worker · course.py a trial's way through study, MLflow and terminal · select.py the winner · pictures.py and page/ what
-it looks like
+samplers.py and surrogate.py · halving.py when to stop · machine.py and tune.py Ray executes · job.py what travels to a
+cluster · worker.py a trial in its worker · course.py a trial's way through study, MLflow and terminal · select.py the
+winner · pictures.py and page/ what it looks like
 """
 
 from collections.abc import Iterator
@@ -37,8 +37,10 @@ def begin(params: "Params") -> "Iterator[Machine | None]":
     if not searches(params):
         yield None
         return
+    from assay.search.job import refuse_fleeting
     from assay.search.machine import Machine
 
+    refuse_fleeting(params)
     with Machine(params.search) as machine:
         yield machine
 

@@ -308,7 +308,9 @@ def searched_base(search: Search, recipe: Recipe) -> Recipe:
 def about(search: Search, base: Recipe, metric: str, version: str) -> dict[str, Any]:
     """What a study is of, as JSON: enough to read its trials without the params.yaml that it came from."""
     space = {name: vary.model_dump() for name, vary in search.space.items()}
-    policy = search.model_dump(exclude={"trials", "epochs", "workers", "resources", "metric", "storage", "space"})
+    policy = search.model_dump(
+        exclude={"trials", "epochs", "workers", "resources", "metric", "storage", "storage_path", "space"}
+    )
     said = {"metric": metric, "data_version": version, "policy": policy, "recipe": flat(base), "space": space}
     whole: dict[str, Any] = json.loads(json.dumps(said, default=str))
     return whole
