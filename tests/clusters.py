@@ -1,4 +1,6 @@
-"""A Ray cluster of several nodes on loopback, and a PostgreSQL, each as a person starts them; to be killed in tests."""
+"""A Ray cluster of several nodes on loopback, a PostgreSQL and an MLflow server, each as a person starts them; to be
+killed in tests.
+"""
 
 import contextlib
 import os
@@ -17,9 +19,11 @@ from pathlib import Path
 import psutil
 import pytest
 
+from assay.tracking import ui
 from clones import wait_for
 
 HOST = "127.0.0.1"
+SUBMIT = ("ray", "job", "submit", "--working-dir", ".", "--", "python", "pipeline/search.py")
 MARK = "ASSAY_TEST_NODE"  # in the environment of whatever a node began
 STORE_BYTES = 100_000_000  # of a node's objects
 NO_ADDRESS = ("RAY_", "MLFLOW_", "PYTHONPATH")
@@ -89,7 +93,8 @@ class Cluster:
 
     def head(self, *options: str) -> Node:
         serving = ["--head", f"--port={self.port}", f"--dashboard-port={self.jobs_port}", f"--dashboard-host={HOST}"]
-        return self._start(*serving, "--include-dashboard=true", *options)
+        serving += ["--include-dashboard=true", f"--ray-client-server-port={free_port()}"]
+        return self._start(*serving, *options)
 
     def node(self, *options: str) -> Node:
         return self._start(f"--address={self.address}", *options)
@@ -135,6 +140,17 @@ def cluster() -> Iterator[Cluster]:
 
 
 @contextlib.contextmanager
+def mlflow_server(folder: Path) -> Iterator[str]:
+    """The address of an MLflow server of its own, on loopback, with its files in `folder`."""
+    port = free_port()
+    command = [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1"]
+    command += ["--backend-store-uri", f"sqlite:///{folder / 'server.db'}"]
+    command += ["--artifacts-destination", str(folder / "files")]
+    with ui.served(command, port):
+        yield f"http://{HOST}:{port}"
+
+
+@contextlib.contextmanager
 def postgres() -> Iterator[str]:
     """The address of an empty database in a server of its own, on loopback; a skip where there is no PostgreSQL."""
     place = _postgres_place()
@@ -154,7 +170,7 @@ def postgres() -> Iterator[str]:
             try:
                 ready = [place / "pg_isready", "-h", HOST, "-p", str(port), "-q"]
                 wait_for(lambda: subprocess.run(ready, check=False).returncode == 0, "a database that answers")
-                yield f"postgresql+psycopg://assay@{HOST}:{port}/postgres"
+                yield f"postgresql://assay@{HOST}:{port}/postgres"
             finally:
                 server.send_signal(signal.SIGQUIT)  # at once: nothing of it is kept
 

@@ -80,8 +80,7 @@ class Machine:
             where = "on this machine" if self.local else f"at RAY_ADDRESS={self.address}"
             if isinstance(self._error, InputError):
                 raise self._error
-            reason = (str(self._error).strip().splitlines() or [type(self._error).__name__])[0]
-            raise InputError(f"Ray does not start {where}: {reason}") from self._error
+            raise InputError(f"Ray does not start {where}: {_reason(self._error)}") from self._error
 
     def workers(self) -> int:
         """How many trials run at once: what was asked for, or what the machine holds.
@@ -108,24 +107,8 @@ class Machine:
         return min(int(asked), most) if self.local else int(asked)
 
     def files(self) -> str:
-        """Where Tune keeps its files of a search: what was asked for, or a folder that ends with this process. None of
-        them is read again, and nodes need not share the place: trials write no checkpoints through Tune.
-
-        Raises:
-            InputError: nothing can be written there.
-        """
-        asked = self._search.storage_path
-        if asked is None:
-            return str(self.folder / "tune")
-        from pyarrow.fs import FileSystem
-
-        place = asked if "://" in asked else str(Path(asked).resolve())
-        try:
-            system, path = FileSystem.from_uri(place)
-            system.create_dir(path)
-        except (OSError, ValueError) as error:
-            raise InputError(f"search.storage_path is {asked!r}; nothing can be written there: {error}") from error
-        return place
+        """Where Tune keeps its files of a search; see `files_of`."""
+        return files_of(self._search.storage_path, self.folder)
 
     def holds(self, num_bytes: int) -> bool:
         """Whether the object store has room for data of this size."""
@@ -192,6 +175,28 @@ def rooms(node: Mapping[str, float], each: Resources) -> int:
     return int(min(places) + NEARLY)
 
 
+def files_of(asked: str | None, folder: Path) -> str:
+    """Where Tune keeps its files: the place that was `asked` for, or one in `folder`.
+
+    None of them is read again, and nodes need not share the place, since trials write no checkpoints through Tune.
+
+    Raises:
+        InputError: nothing can be written there.
+    """
+    if asked is None:
+        return str(folder / "tune")
+    from pyarrow.fs import FileSystem
+
+    place = asked if "://" in asked else str(Path(asked).resolve())
+    try:
+        system, path = FileSystem.from_uri(place)
+        system.create_dir(path)
+    except (OSError, ValueError) as error:
+        said = str(error).splitlines()[0]
+        raise InputError(f"search.storage_path is {asked!r}; nothing can be written there: {said}") from error
+    return place
+
+
 def _reach(address: str) -> None:
     """See that somebody listens at `host:port`; Ray would ask for minutes.
 
@@ -207,6 +212,15 @@ def _reach(address: str) -> None:
     host, _, port = address.rpartition(":")
     if port.isdigit():
         socket.create_connection((host.strip("[]"), int(port)), ANSWER_S).close()
+
+
+def _reason(error: BaseException) -> str:
+    """Ray's own word for it, in a line; ours where Ray's leaves a person alone."""
+    if "No node info found" in str(error.__cause__):
+        return "this machine is no node of it; `ray start --address=HOST:PORT --num-cpus=0` here makes it one."
+    said = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    token = "Failed to connect" in said
+    return f"{said}; RAY_AUTH_MODE and RAY_AUTH_TOKEN must be those of the cluster." if token else said
 
 
 def _folder() -> Path:
