@@ -1,9 +1,13 @@
 """Find the recipe that wins. Owns results/search/; trains nothing to its end."""
 
+import sys
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))  # in a submitted job: the code that came with it
 
 from assay.check import PREPARED, checked, placed
 from assay.search import begin, run_search
+from assay.search.job import refuse_absent
 from assay.terminal import stage
 
 ROOT, OUT = Path(), Path("results/search")
@@ -11,6 +15,7 @@ AUGMENTED = Path("results/augment/data")
 
 
 def main() -> None:
+    refuse_absent(PREPARED)
     params = checked()
     with begin(params) as machine:  # Ray comes up while the rest is opened
         from assay.data.dataset import open_prepared

@@ -20,6 +20,7 @@ NOWHERE = {  # settings that make nothing stale, and why
     "search.workers": "how many trials run at once, not which",
     "search.resources": "what a trial may hold, not what it is",
     "search.storage": "where the study is kept",
+    "search.storage_path": "where Ray keeps files that nobody reads",
     "tracking.uri": "where runs are recorded",
     "tracking.experiment": "where runs are recorded",
 }

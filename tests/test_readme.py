@@ -12,6 +12,7 @@ from typer.main import get_command
 from assay.cli import app
 from assay.params import Params
 from bad_values import fields
+from clusters import SUBMIT
 from imports import ROOT, sources
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -67,6 +68,10 @@ def test_every_verb_that_is_named_exists() -> None:
 def test_every_target_that_is_named_exists() -> None:
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE))
     assert set(re.findall(r"(?:`|^    )make ([a-z]+)", PROSE, flags=re.MULTILINE)) <= targets
+
+
+def test_a_search_is_submitted_as_the_test_of_a_cluster_does_it() -> None:
+    assert f"    {' '.join(SUBMIT)} " in README
 
 
 @pytest.mark.parametrize("sentence", troubles())

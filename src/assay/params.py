@@ -232,6 +232,9 @@ class Search(Section):
         default_factory=list, description="what every recipe must keep, as batch_size * input_size**2 <= 2_000_000"
     )
     storage: str | None = Field(None, description="the study's store: null is a journal file in .assay/")
+    storage_path: str | None = Field(
+        None, description="where Ray Tune keeps its files: a folder or an address as s3://…; null: one of its own"
+    )
     space: dict[str, Vary] = Field(default_factory=dict, description="field of the recipe → how it may vary")
 
     @property

@@ -11,7 +11,7 @@ import pytest
 
 from assay.errors import InputError
 from assay.params import Resources, Search
-from assay.search.machine import Machine
+from assay.search.machine import Machine, files_of, rooms
 
 
 def test_more_workers_than_the_machine_holds_are_fewer_and_said(capsys: pytest.CaptureFixture[str]) -> None:
@@ -38,6 +38,48 @@ def test_a_cluster_that_is_not_there_is_one_sentence(monkeypatch: pytest.MonkeyP
         pytest.raises(InputError, match=r"Ray does not start at RAY_ADDRESS=127\.0\.0\.1:1: .*refused"),
     ):
         machine.wait()
+
+
+@pytest.mark.parametrize("address", ["http://127.0.0.1:8265", "ray://127.0.0.1:10001"])
+def test_an_address_that_no_driver_joins_at_is_one_sentence(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    with (
+        Machine(Search()) as machine,
+        pytest.raises(InputError, match=rf"RAY_ADDRESS is {address}; a search joins at host:port,"),
+    ):
+        machine.wait()
+
+
+@pytest.mark.parametrize(
+    "node, cpu, gpu, count",
+    [
+        ({"CPU": 4.0}, 1, 0, 4),
+        ({"CPU": 4.0}, 1.5, 0, 2),
+        ({"CPU": 4.0}, 1, 0.25, 0),
+        ({"CPU": 16.0, "GPU": 2.0}, 1, 0.25, 8),
+        ({"CPU": 16.0, "GPU": 2.0}, 1, 0.4, 4),  # two fit on a card, and none lies on two
+        ({"CPU": 16.0, "GPU": 3.0}, 1, 2, 1),
+        ({"CPU": 3.0, "GPU": 1.0}, 1, 1 / 3, 3),
+        ({}, 1, 0, 0),  # a head that runs nothing
+    ],
+)
+def test_a_node_holds_as_many_trials_as_its_cores_and_cards_do(
+    node: dict[str, float], cpu: float, gpu: float, count: int
+) -> None:
+    assert rooms(node, Resources(cpu=cpu, gpu=gpu)) == count
+
+
+def test_files_of_ray_lie_where_they_were_asked_for(tmp_path: Path) -> None:
+    assert files_of(None, tmp_path) == str(tmp_path / "tune")
+    assert files_of(str(tmp_path / "asked"), tmp_path) == str(tmp_path / "asked")
+    assert (tmp_path / "asked").is_dir()
+
+
+@pytest.mark.parametrize("place", ["a file/tune", "nowhere://tune"])
+def test_a_place_that_cannot_be_written_is_one_sentence(place: str, folder: Path) -> None:
+    (folder / "a file").touch()
+    with pytest.raises(InputError, match=rf"search\.storage_path is '{place}'; nothing can be written there: .+"):
+        files_of(place, folder)
 
 
 SILENT = """

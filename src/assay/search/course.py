@@ -36,7 +36,7 @@ class Course:
     def __init__(self, study: Study, tracker: Tracker, parent: Run, progress: Progress, workers: int) -> None:
         self.study, self.tracker, self.parent, self.progress = study, tracker, parent, progress
         self.workers, self._began, self._trained = workers, time.monotonic(), 0.0
-        self.metric = study.metric
+        self.name, self.metric = study.name, study.metric
         self.broken: InputError | None = None  # why the search cannot go on
         self._said: set[str] = set()  # why trials failed, as the person knows it by now
         self._live = {each.number: _Trial(each, self._run(each)) for each in study.waiting}

@@ -58,7 +58,7 @@ class Finale:
     ) -> None:
         """`folded`: every seed has a split of train and validation of its own."""
         self.study, self.finals, self.tracker, self.parent, self.progress = study, finals, tracker, parent, progress
-        self.metric, self.left = study.metric, finals.left
+        self.name, self.metric, self.left = f"{study.name}-finals", study.metric, finals.left
         self.broken: InputError | None = None  # nothing breaks the finals: who fails is out
         self._folded, self._drawn = folded, {each.number: each.drawn for each in study.tried()}
         self._live: dict[int, _Live] = {}

@@ -14,12 +14,14 @@ import socket
 import sys
 import tempfile
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from assay.errors import InputError
-from assay.params import Search
+from assay.params import Resources, Search
+from assay.search.job import code
 from assay.terminal import say
 
 QUIET = {  # of a process that has not set them otherwise; each was seen to save lines or seconds
@@ -44,6 +46,7 @@ TRIES = (
 )
 ANSWER_S = 10  # to take a connection
 FOLDER = "assay-ray-"  # short: Ray's sockets lie below it, and a socket's path may have 107 bytes
+NEARLY = 1e-6  # three thirds are a whole
 STORE_SHARE = 0.5  # of the object store that data may fill: the rest is for weights and results
 
 
@@ -56,6 +59,7 @@ class Machine:
         for name, value in (QUIET | (LOCAL if self.local else {})).items():
             os.environ.setdefault(name, value)
         self.folder = _folder()
+        self._code = None if self.local else str(code(self.folder))
         self._error: BaseException | None = None
         self._up, self._over = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._live, name="ray", daemon=True)
@@ -74,8 +78,9 @@ class Machine:
         self._up.wait()
         if self._error is not None:
             where = "on this machine" if self.local else f"at RAY_ADDRESS={self.address}"
-            reason = (str(self._error).strip().splitlines() or [type(self._error).__name__])[0]
-            raise InputError(f"Ray does not start {where}: {reason}") from self._error
+            if isinstance(self._error, InputError):
+                raise self._error
+            raise InputError(f"Ray does not start {where}: {_reason(self._error)}") from self._error
 
     def workers(self) -> int:
         """How many trials run at once: what was asked for, or what the machine holds.
@@ -86,13 +91,13 @@ class Machine:
         import ray
 
         asked, each, held = self._search.workers, self._search.resources, ray.cluster_resources()
-        rooms = [held.get("CPU", 0.0) / each.cpu] + ([held.get("GPU", 0.0) / each.gpu] if each.gpu else [])
-        most = int(min(rooms) + 1e-6)
-        if most == 0 and self.local:
-            has = f"{held.get('CPU', 0):g} CPU cores and {held.get('GPU', 0):g} GPUs"
-            raise InputError(
-                f"search.resources asks for cpu {each.cpu:g} and gpu {each.gpu:g} a trial; this machine has {has}."
-            )
+        most = sum(rooms(node["Resources"], each) for node in ray.nodes() if node["Alive"])
+        if most == 0:
+            asks = f"search.resources asks for cpu {each.cpu:g} and gpu {each.gpu:g} a trial"
+            if self.local:
+                has = f"{held.get('CPU', 0):g} CPU cores and {held.get('GPU', 0):g} GPUs"
+                raise InputError(f"{asks}; this machine has {has}.")
+            say(f"search: {asks}; no node of the cluster has as much, so the search waits for one that joins.")
         if held.get("GPU") and not each.gpu:
             say("search: there is a GPU, but search.resources.gpu is 0: trials train on the CPU; 0.5 puts two on it.")
         if asked == "auto":
@@ -100,6 +105,10 @@ class Machine:
         if self.local and int(asked) > most:
             say(f"search: search.workers is {asked}; this machine holds {most} trials at once, so {most} run.")
         return min(int(asked), most) if self.local else int(asked)
+
+    def files(self) -> str:
+        """Where Tune keeps its files of a search; see `files_of`."""
+        return files_of(self._search.storage_path, self.folder)
 
     def holds(self, num_bytes: int) -> bool:
         """Whether the object store has room for data of this size."""
@@ -138,8 +147,8 @@ class Machine:
 
     def _how(self) -> dict[str, Any]:
         quiet = {"log_to_driver": False, "logging_level": "ERROR"}
-        if not self.local:
-            return {"address": self.address, **quiet}
+        if not self.local:  # nodes have what Assay stands on, and get the very code that this driver runs
+            return {"address": self.address, "runtime_env": {"py_modules": [self._code]}, **quiet}
         how = {"address": "local", "include_dashboard": False, "_temp_dir": str(self.folder), **quiet}
         python = shlex.quote(sys.executable)
         if python != sys.executable:  # Ray starts workers by a shell's line, in which it does not quote the interpreter
@@ -155,11 +164,63 @@ class Machine:
         self.stop()
 
 
+def rooms(node: Mapping[str, float], each: Resources) -> int:
+    """How many trials a node holds at once; a trial lies on one node, and a fraction of a GPU on one card."""
+    cores, cards = node.get("CPU", 0.0), node.get("GPU", 0.0)
+    places = [cores / each.cpu]
+    if 0 < each.gpu < 1:
+        places.append(int(cards) * int(1 / each.gpu + NEARLY))
+    elif each.gpu:
+        places.append(cards / each.gpu)
+    return int(min(places) + NEARLY)
+
+
+def files_of(asked: str | None, folder: Path) -> str:
+    """Where Tune keeps its files: the place that was `asked` for, or one in `folder`.
+
+    None of them is read again, and nodes need not share the place, since trials write no checkpoints through Tune.
+
+    Raises:
+        InputError: nothing can be written there.
+    """
+    if asked is None:
+        return str(folder / "tune")
+    from pyarrow.fs import FileSystem
+
+    place = asked if "://" in asked else str(Path(asked).resolve())
+    try:
+        system, path = FileSystem.from_uri(place)
+        system.create_dir(path)
+    except (OSError, ValueError) as error:
+        said = str(error).splitlines()[0]
+        raise InputError(f"search.storage_path is {asked!r}; nothing can be written there: {said}") from error
+    return place
+
+
 def _reach(address: str) -> None:
-    """Raise OSError where nobody listens at `host:port`; Ray would ask for minutes."""
-    host, _, port = address.removeprefix("ray://").rpartition(":")
+    """See that somebody listens at `host:port`; Ray would ask for minutes.
+
+    Raises:
+        OSError: nobody does.
+        InputError: the address is none that a driver can join at.
+    """
+    if "://" in address:
+        raise InputError(
+            f"RAY_ADDRESS is {address}; a search joins at host:port, as 10.0.0.1:6379, and http://… is for "
+            "`ray job submit`."
+        )
+    host, _, port = address.rpartition(":")
     if port.isdigit():
         socket.create_connection((host.strip("[]"), int(port)), ANSWER_S).close()
+
+
+def _reason(error: BaseException) -> str:
+    """Ray's own word for it, in a line; ours where Ray's leaves a person alone."""
+    if "No node info found" in str(error.__cause__):
+        return "this machine is no node of it; `ray start --address=HOST:PORT --num-cpus=0` here makes it one."
+    said = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    token = "Failed to connect" in said
+    return f"{said}; RAY_AUTH_MODE and RAY_AUTH_TOKEN must be those of the cluster." if token else said
 
 
 def _folder() -> Path:

@@ -53,7 +53,7 @@ FINAL = "final"  # the first word of the user attribute of the study for each ru
 # Settings of a search that are no part of its policy, or are told beside it.
 ELSEWHERE = {
     *("trials", "budget", "epochs", "workers", "resources", "metric", "pick", "storage", "space"),
-    *("finals", "prefer_base"),
+    *("finals", "prefer_base", "storage_path"),
 }
 HOPELESS = 8  # so many first trials, all failed: the rest would fail too
 

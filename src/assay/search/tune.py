@@ -19,11 +19,13 @@ from assay.params import Recipe, Resources
 from assay.search.machine import Machine
 from assay.search.trial import Asked
 from assay.search.worker import METRICS, Worker, packed_weights, shared
+from assay.terminal import say
 
 
 class Jobs(Protocol):
     """What is to be run, and what becomes of it: the trials of a search, or its finals."""
 
+    name: str  # of the folder that Tune keeps its files in
     metric: str
     broken: InputError | None  # why it cannot go on
 
@@ -76,11 +78,11 @@ def run_trials(
             max_concurrent_trials=2 * workers,  # those that run and those that keep their worker for the next one
             reuse_actors=True,
             search_alg=ask,
-            scheduler=Judge(jobs, ask),
+            scheduler=Judge(jobs, ask, resources.gpu),
         ),
         run_config=tune.RunConfig(
-            name="search",
-            storage_path=str(machine.folder / "tune"),
+            name=jobs.name,
+            storage_path=machine.files(),
             verbose=0,
             checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
         ),
@@ -143,10 +145,11 @@ class Judge(FIFOScheduler):
     nobody waits for, and another takes seconds to come up.
     """
 
-    def __init__(self, jobs: Jobs, ask: Ask) -> None:
+    def __init__(self, jobs: Jobs, ask: Ask, gpu: float) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.jobs, self.ask = jobs, ask
+        self.jobs, self.ask, self.gpu = jobs, ask, gpu
         self._keeping: list[Trial] = []
+        self._without: set[str] = set()  # machines that promised a GPU and have none
 
     def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
         if self._keeping:
@@ -158,6 +161,7 @@ class Judge(FIFOScheduler):
             name.removeprefix(f"{METRICS}/"): value for name, value in result.items() if name.startswith(f"{METRICS}/")
         }
         told["worker"] = f"{result['hostname']}/{result['pid']}"
+        self._look(str(result["hostname"]), str(result["device"]))
         if self.jobs.report(self.ask.running[trial.trial_id], told):
             return str(TrialScheduler.CONTINUE)
         del self.ask.running[trial.trial_id]
@@ -167,6 +171,8 @@ class Judge(FIFOScheduler):
     def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
         """The trial that takes over a kept worker: Tune looks here once a turn, before it looks for workers itself."""
         taking, self.ask.offered = self.ask.offered, None
+        if taking is None and self._keeping:  # one that found no room, since a node died or the cluster is shared
+            taking = next((each for each in tune_controller.get_live_trials() if each.status == Trial.PENDING), None)
         if taking is not None:
             if self._keeping:
                 tune_controller.stop_trial(self._keeping.pop())
@@ -182,6 +188,13 @@ class Judge(FIFOScheduler):
         if number is not None:
             lines = str(trial.get_error() or "").strip().splitlines() or ["no reason was given"]
             self.jobs.lost(number, f"its worker died: {lines[0]}")
+
+    def _look(self, host: str, device: str) -> None:
+        """Say once of a machine that it trains on its CPU what was to train on a GPU."""
+        if self.gpu and device == "cpu" and host not in self._without:
+            self._without.add(host)
+            asked = f"search: search.resources.gpu is {self.gpu:g}, but torch finds no GPU on {host}"
+            say(f"{asked}: trials there train on the CPU.")
 
     def __getstate__(self) -> dict[str, Any]:
         return {}

@@ -49,10 +49,12 @@ class Worker(tune.Trainable):
     ) -> None:
         import torch
 
+        from assay.device import resolve_device
+
         torch.set_num_threads(max(1, int(resources.cpu)))
         self.data, self.kin, self.metric = _opened(data), kin, metric
         self.folded: tuple[int | None, Dataset] = (None, self.data)  # the split of the last trial, with its seed
-        self.device = None if resources.gpu else "cpu"
+        self.device = resolve_device(None if resources.gpu else "cpu").type
         self._begin(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -71,7 +73,7 @@ class Worker(tune.Trainable):
         else:
             told = _told(epoch, self.recipe.epochs)
         self.seconds += time.perf_counter() - begin
-        return told | {"seconds": self.seconds}
+        return told | {"seconds": self.seconds, "device": self.device}
 
     def cleanup(self) -> None:
         self.epochs = _none()

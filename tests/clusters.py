@@ -1,0 +1,192 @@
+"""A Ray cluster of several nodes on loopback, a PostgreSQL and an MLflow server, each as a person starts them; to be
+killed in tests.
+"""
+
+import contextlib
+import os
+import pwd
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+import pytest
+
+from assay.tracking import ui
+from clones import wait_for
+
+HOST = "127.0.0.1"
+SUBMIT = ("ray", "job", "submit", "--working-dir", ".", "--", "python", "pipeline/search.py")
+MARK = "ASSAY_TEST_NODE"  # in the environment of whatever a node began
+STORE_BYTES = 100_000_000  # of a node's objects
+NO_ADDRESS = ("RAY_", "MLFLOW_", "PYTHONPATH")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass(frozen=True)
+class Node:
+    """One raylet with its agents and workers, known by a mark in their environment."""
+
+    mark: str
+
+    def processes(self) -> list[psutil.Process]:
+        return [each for each in psutil.process_iter() if _marked(each, self.mark)]
+
+    def kill(self) -> None:
+        """kill -9 of all of it, as when its machine loses power; `ray start` first, since it would tidy up."""
+        for each in sorted(self.processes(), key=lambda process: "start" not in _words(process)):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                each.kill()
+        wait_for(lambda: not any(each.status() != psutil.STATUS_ZOMBIE for each in self.processes()), "a node's end")
+
+
+def _marked(process: psutil.Process, mark: str) -> bool:
+    try:
+        return process.environ().get(MARK) == mark
+    except psutil.Error:
+        return False
+
+
+def _words(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []
+
+
+@dataclass
+class Cluster:
+    """A head that runs no trials and nodes that do; whoever has no token is refused."""
+
+    folder: Path  # short: Ray's sockets lie below it
+    port: int = field(default_factory=free_port)
+    jobs_port: int = field(default_factory=free_port)
+    token: str = field(default_factory=lambda: secrets.token_hex(32))
+    nodes: list[Node] = field(default_factory=list)
+    _life: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
+
+    @property
+    def address(self) -> str:
+        """Where a driver joins."""
+        return f"{HOST}:{self.port}"
+
+    @property
+    def jobs(self) -> str:
+        """Where jobs are submitted."""
+        return f"http://{HOST}:{self.jobs_port}"
+
+    @property
+    def credentials(self) -> dict[str, str]:
+        return {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": self.token, "RAY_USAGE_STATS_ENABLED": "0"}
+
+    def head(self, *options: str) -> Node:
+        serving = ["--head", f"--port={self.port}", f"--dashboard-port={self.jobs_port}", f"--dashboard-host={HOST}"]
+        serving += ["--include-dashboard=true", f"--ray-client-server-port={free_port()}"]
+        return self._start(*serving, *options)
+
+    def node(self, *options: str) -> Node:
+        return self._start(f"--address={self.address}", *options)
+
+    def _start(self, *options: str) -> Node:
+        node = Node(secrets.token_hex(4))
+        environment = {name: value for name, value in os.environ.items() if not name.startswith(NO_ADDRESS)}
+        command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--disable-usage-stats"]
+        command += [f"--node-ip-address={HOST}", f"--object-store-memory={STORE_BYTES}"]
+        command += [f"--dashboard-agent-listen-port={free_port()}", *options]
+        place = self.folder / node.mark  # of its own, as each machine has: there Ray unpacks what travels
+        place.mkdir()
+        command += [f"--temp-dir={place}"]
+        log = self._life.enter_context((place / "start.log").open("w"))
+        process = subprocess.Popen(
+            command,
+            env=environment | self.credentials | {MARK: node.mark},
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        self._life.callback(process.wait)
+        self._life.callback(node.kill)
+        said = Path(log.name)
+        wait_for(lambda: "forever" in said.read_text() or process.poll() is not None, "a node that is up")
+        assert process.poll() is None, said.read_text()
+        self.nodes.append(node)
+        return node
+
+    def stop(self) -> None:
+        self._life.close()
+
+
+@contextlib.contextmanager
+def cluster() -> Iterator[Cluster]:
+    """An empty cluster; what is started in it ends with the block."""
+    with tempfile.TemporaryDirectory(prefix="r", dir="/tmp", ignore_cleanup_errors=True) as folder:
+        running = Cluster(Path(folder))
+        try:
+            yield running
+        finally:
+            running.stop()
+
+
+@contextlib.contextmanager
+def mlflow_server(folder: Path) -> Iterator[str]:
+    """The address of an MLflow server of its own, on loopback, with its files in `folder`."""
+    port = free_port()
+    command = [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1"]
+    command += ["--backend-store-uri", f"sqlite:///{folder / 'server.db'}"]
+    command += ["--artifacts-destination", str(folder / "files")]
+    with ui.served(command, port):
+        yield f"http://{HOST}:{port}"
+
+
+@contextlib.contextmanager
+def postgres() -> Iterator[str]:
+    """The address of an empty database in a server of its own, on loopback; a skip where there is no PostgreSQL."""
+    place = _postgres_place()
+    with tempfile.TemporaryDirectory(prefix="p", dir="/tmp") as folder:
+        data, port, owner = Path(folder) / "data", free_port(), _unprivileged()
+        if owner is not None:
+            shutil.chown(folder, owner)
+        subprocess.run(
+            [place / "initdb", "--pgdata", data, "--username=assay", "--auth=trust", "--no-sync", "--encoding=UTF8"],
+            user=owner,
+            cwd=folder,
+            check=True,
+            capture_output=True,
+        )
+        command = [place / "postgres", "-D", data, "-p", str(port), "-h", HOST, "-k", "", "-F"]
+        with subprocess.Popen(command, user=owner, cwd=folder, stderr=subprocess.DEVNULL) as server:
+            try:
+                ready = [place / "pg_isready", "-h", HOST, "-p", str(port), "-q"]
+                wait_for(lambda: subprocess.run(ready, check=False).returncode == 0, "a database that answers")
+                yield f"postgresql://assay@{HOST}:{port}/postgres"
+            finally:
+                server.send_signal(signal.SIGQUIT)  # at once: nothing of it is kept
+
+
+def _postgres_place() -> Path:
+    """The folder of PostgreSQL's programs, the newest where there are several."""
+    found = shutil.which("postgres")
+    places = [Path(found).resolve().parent] if found else sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+    if not places:
+        pytest.skip("there is no PostgreSQL on this machine")
+    return places[-1]
+
+
+def _unprivileged() -> str | None:
+    """Whom PostgreSQL runs as where we are root, which it refuses; None: ourselves."""
+    if os.geteuid() != 0:
+        return None
+    known = {each.pw_name for each in pwd.getpwall()}
+    return next(name for name in ("postgres", "nobody") if name in known)
