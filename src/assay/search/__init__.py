@@ -115,7 +115,7 @@ def _run_trials(
         course = Course(study, tracker, parent, progress, workers)
         try:
             if study.left:
-                run_trials(course, machine, data, _weights_of(root), search.resources, workers)
+                run_trials(course, machine, data, _weights_of(root), search, workers)
         finally:
             course.interrupt()
 

@@ -28,6 +28,7 @@ from assay.search.store import Lease, first_line, opened
 from assay.search.trial import (
     BASE_NUMBER,
     FAILED,
+    LOST,
     NUMBER,
     OVER,
     REASON,
@@ -46,7 +47,11 @@ from assay.search.trial import (
 
 FORMAT = 3  # of what we keep in a study; another format is another study
 INTERRUPTED = "the search was interrupted"
+WORKER_LOST = "its worker died"  # for the first time, and not by what the trial did
+ANEW = (INTERRUPTED, WORKER_LOST)  # reasons of trials that are asked anew
 ABOUT = "about"  # user attribute of the study: what `about` says
+NOT_POLICY = {"trials", "epochs", "workers", "resources", "trial_timeout", "metric", "storage", "space"}
+MACHINE_TRIES = 1  # more for a trial whose worker died
 HOPELESS = 8  # so many first trials, all failed: the rest would fail too
 
 
@@ -122,7 +127,7 @@ class Study:
             state=TrialState.RUNNING,
             params=drawn,
             distributions={name: self.space.distributions[name] for name in drawn},
-            user_attrs={NUMBER: number},
+            user_attrs={NUMBER: number} | self._losses(number),
         )
         self._keys[number] = self._store.create_new_trial(self._study._study_id, asked)
         self._live[number] = _Live(self._keys[number])
@@ -151,6 +156,20 @@ class Study:
         self._store.set_trial_user_attr(trial.key, REASON, reason)
         self._halving.end(number)
         return self.settle()
+
+    def again(self, number: int) -> bool:
+        """Whether a trial whose worker died by the machine's fault runs once more: it is asked anew, under its number;
+        False where it was before."""
+        trial = self._live[number]
+        kept = self._trial(number)
+        if kept.user_attrs.get(LOST, 0) >= MACHINE_TRIES:
+            return False
+        self._store.set_trial_user_attr(trial.key, LOST, kept.user_attrs.get(LOST, 0) + 1)
+        self._store.set_trial_user_attr(trial.key, REASON, WORKER_LOST)
+        self._store.set_trial_state_values(trial.key, TrialState.FAIL)
+        del self._live[number]
+        self._again[number] = dict(kept.params)
+        return True
 
     def settle(self) -> list[Tried]:
         """Close in the store what can be judged now, and say what that is."""
@@ -208,7 +227,7 @@ class Study:
         Raises:
             InputError: more than half of the budget failed, or all of the first ones; with the commonest reason.
         """
-        tried = self.tried()
+        tried = [each for each in self.tried() if each.number not in self._again]
         reasons = Counter(each.reason for each in tried if each.state == FAILED)
         failed = reasons.total()
         ended = sum(each.state != RUNNING for each in tried)
@@ -230,6 +249,13 @@ class Study:
     @property
     def _next(self) -> int:
         return min(self._again, default=len(self._keys))
+
+    def _losses(self, number: int) -> dict[str, int]:
+        """How often trial `number` has lost its worker before, as its new beginning keeps it."""
+        if number not in self._keys:
+            return {}
+        before = self._trial(number).user_attrs
+        return {LOST: before[LOST]} if LOST in before and before.get(REASON) in ANEW else {}
 
     def _asked(self, number: int, drawn: dict[str, Any], again: bool) -> Asked:
         return Asked(number, self.recipe_of(number, drawn), self.values_of(number, drawn), again)
@@ -273,7 +299,7 @@ class Study:
         broken = len(failed) * 2 > self.trials or 0 < len(failed) == len(found)
         for number, trial in known.items():
             self._halving.begin(number)
-            if number in failed and (broken or trial.user_attrs[REASON] == INTERRUPTED):
+            if number in failed and (broken or trial.user_attrs[REASON] in ANEW):
                 if number < self.trials:  # a search that broke begins again, once its cause is mended
                     self._again[number] = dict(trial.params)
                 continue
@@ -308,7 +334,7 @@ def searched_base(search: Search, recipe: Recipe) -> Recipe:
 def about(search: Search, base: Recipe, metric: str, version: str) -> dict[str, Any]:
     """What a study is of, as JSON: enough to read its trials without the params.yaml that it came from."""
     space = {name: vary.model_dump() for name, vary in search.space.items()}
-    policy = search.model_dump(exclude={"trials", "epochs", "workers", "resources", "metric", "storage", "space"})
+    policy = search.model_dump(exclude=NOT_POLICY)
     said = {"metric": metric, "data_version": version, "policy": policy, "recipe": flat(base), "space": space}
     whole: dict[str, Any] = json.loads(json.dumps(said, default=str))
     return whole

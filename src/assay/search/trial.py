@@ -20,7 +20,8 @@ STATES = {
 }
 STATE_OF = {word: state for state, word in STATES.items()}  # Optuna's
 NUMBER, REASON, SECONDS, OVER, STOPPED = "number", "reason", "seconds", "over", "stopped"  # Optuna's user attributes
-STAY = "stay"  # and one more: where and when it ran
+STAY = "stay"  # and more: where and when it ran,
+LOST = "lost"  # how often the machine has taken its worker
 
 
 @dataclass(frozen=True)
