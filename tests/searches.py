@@ -1,8 +1,11 @@
 """Small searches for tests: settings, a study that is driven by hand, and a whole search, also as a program to be
-killed: `python searches.py ROOT WORKERS`.
+killed: `python searches.py ROOT WORKERS [SETTINGS OF THE SEARCH AS JSON]`.
 """
 
+import csv
+import json
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,11 +64,28 @@ def run(root: Path, params: Params, machine: "Machine | None" = None) -> Recipe:
         return run_search(params, digits(train=128, validation=64), root, root / "out", tracker, machine, kin)
 
 
+def results(root: Path) -> tuple[str, list[dict[str, str]]]:
+    """What a search found, but for the seconds that it took."""
+    with (root / "out/trials.csv").open(newline="") as file:
+        rows = [row | {"seconds": ""} for row in csv.DictReader(file)]
+    return (root / "out/report.json").read_text(), rows
+
+
+def statuses(root: Path) -> Counter[tuple[str, str]]:
+    """The runs of a search in MLflow: how often each (name without its recipe, status) is there."""
+    from mlflow.tracking import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{root / 'mlruns/mlflow.db'}")
+    found = client.search_runs([each.experiment_id for each in client.search_experiments()])
+    return Counter((" ".join(run.info.run_name.split(" ")[:2]), run.info.status) for run in found)
+
+
 def main() -> None:
     root, workers = Path(sys.argv[1]), int(sys.argv[2])
     from assay.search import begin
 
-    params = params_of(TRIALS, recipe={"epochs": 40, "backbone": "mlp"}, workers=workers)
+    told = json.loads(sys.argv[3]) if len(sys.argv) > 3 else {}
+    params = params_of(TRIALS, recipe={"epochs": 40, "backbone": "mlp"}, workers=workers, **told)
     with begin(params) as machine:
         run(root, params, machine)
 

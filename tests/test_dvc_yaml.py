@@ -19,6 +19,7 @@ NOWHERE = {  # settings that make nothing stale, and why
     "data.workers": "how many processes decode decides how fast, not what",
     "search.workers": "how many trials run at once, not which",
     "search.resources": "what a trial may hold, not what it is",
+    "search.trial_timeout": "when a trial that hangs is given up; one that does not is as it was",
     "search.storage": "where the study is kept",
     "search.storage_path": "where Ray keeps files that nobody reads",
     "tracking.uri": "where runs are recorded",

@@ -231,6 +231,9 @@ class Search(Section):
     constraints: list[str] = Field(
         default_factory=list, description="what every recipe must keep, as batch_size * input_size**2 <= 2_000_000"
     )
+    trial_timeout: Annotated[int, Field(ge=1)] | None = Field(
+        3600, description="seconds without a word from a trial, after which it fails; null: wait for ever"
+    )
     storage: str | None = Field(None, description="the study's store: null is a journal file in .assay/")
     storage_path: str | None = Field(
         None, description="where Ray Tune keeps its files: a folder or an address as s3://…; null: one of its own"

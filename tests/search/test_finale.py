@@ -97,12 +97,12 @@ def test_a_worker_that_dies_is_forgiven_once(tmp_path: Path) -> None:
         finale = finale_of(study, finals(study), tracker)
         first = finale.next()
         assert first is not None
-        finale.lost(first.number, "its worker died: killed")
+        finale.lost(first.number, "its worker died: killed", machine=True)
         again = finale.next()
         assert again is not None
         assert (again.recipe, again.values) == (first.recipe, first.values)
         assert not study.reruns()
-        finale.lost(again.number, "its worker died: killed again")
+        finale.lost(again.number, "its worker died: killed again", machine=True)
         assert [rerun.reason for rerun in study.reruns().values()] == ["its worker died: killed again"]
         play(finale)
         assert finals(study).done

@@ -17,7 +17,7 @@ import pytest
 
 import searches
 from assay.settings import read_recipe
-from searches import opened, params_of
+from searches import opened, params_of, results
 
 PROGRAM = [sys.executable, str(Path(searches.__file__))]
 
@@ -112,18 +112,6 @@ def wait_for(happened: Any, what: str, seconds: float = 280) -> None:
 def finished(root: Path) -> int:
     journals = list((root / ".assay/studies").glob("*.journal"))
     return journals[0].read_text().count('"op_code":6') if journals else 0
-
-
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("undisturbed")
-    subprocess.run([*PROGRAM, str(root), "1"], check=True, capture_output=True)
-    return root
-
-
-def results(root: Path) -> tuple[str, list[dict[str, str]]]:
-    """What a search found, but for the seconds that it took."""
-    return (root / "out/report.json").read_text(), [row | {"seconds": ""} for row in rows(root)]
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])

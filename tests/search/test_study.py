@@ -1,5 +1,6 @@
 """The study is the truth: what is killed goes on, and the budget is exact."""
 
+import dataclasses
 import math
 import random
 import signal
@@ -51,8 +52,9 @@ def test_a_search_that_goes_on_ends_as_one_that_was_not_interrupted(tmp_path: Pa
     assert points(tmp_path / "parts") == points(tmp_path / "whole")
 
 
-def race(study: Study, workers: int, chance: random.Random, most: int = 10**6) -> None:
-    """Run `most` reports of trials side by side, in an order of luck; each runs on until its stop is said."""
+def race(study: Study, workers: int, chance: random.Random, most: int = 10**6, losses: float = 0.0) -> None:
+    """Run `most` reports of trials side by side, in an order of luck; each runs on until its stop is said. `losses`:
+    how often a trial's worker dies instead of reporting, once for each trial."""
     running: dict[int, Iterator[tuple[int, float]]] = {}
     for _ in range(most):
         while len(running) < workers and study.ready and (asked := study.ask()) is not None:
@@ -60,6 +62,9 @@ def race(study: Study, workers: int, chance: random.Random, most: int = 10**6) -
         if not running:
             return
         number = chance.choice(sorted(running))
+        if chance.random() < losses and study.again(number):
+            del running[number]
+            continue
         epoch, value = next(running[number])
         settled = study.report(number, epoch, value, 0.5 * epoch, finished=epoch == 3)
         if epoch == 3:
@@ -68,19 +73,19 @@ def race(study: Study, workers: int, chance: random.Random, most: int = 10**6) -
             running.pop(each.number, None)
 
 
-@given(st.integers(1, 4), st.integers(0, 2**32), st.integers(0, 30))
-@settings(max_examples=30, deadline=None)
-def test_a_search_ends_the_same_however_many_run_it_how_fast_and_where_it_is_killed(
-    workers: int, seed: int, killed_after: int
+@given(st.integers(1, 4), st.integers(0, 2**32), st.integers(0, 30), st.sampled_from([0.0, 0.3]))
+@settings(max_examples=40, deadline=None)
+def test_a_search_ends_the_same_however_many_run_it_how_fast_and_where_it_and_its_workers_are_killed(
+    workers: int, seed: int, killed_after: int, losses: float
 ) -> None:
     with tempfile.TemporaryDirectory() as folder:
         with opened(Path(folder) / "alone", 14) as study:
             drive(study)
         with opened(Path(folder) / "raced", 14) as study:
-            race(study, workers, random.Random(seed), killed_after)
+            race(study, workers, random.Random(seed), killed_after, losses)
         with opened(Path(folder) / "raced", 14) as study:
             study.settle()
-            race(study, workers, random.Random(seed + 1))
+            race(study, workers, random.Random(seed + 1), losses=losses)
             assert study.waiting == []
             assert study.left == 0
         assert points(Path(folder) / "raced", trials=14) == points(Path(folder) / "alone", trials=14)
@@ -104,6 +109,24 @@ def test_what_ended_before_its_verdict_waits_for_it_over_a_kill(tmp_path: Path) 
         assert (stopped.number, stopped.state, stopped.curve, stopped.value) == (1, "pruned", {1: 0.5}, 0.5)
         assert stopped.seconds == 3
         assert study.waiting == []
+
+
+def test_a_trial_loses_its_worker_once_and_once_only_over_a_kill_too(tmp_path: Path) -> None:
+    with opened(tmp_path) as study:
+        asked = study.ask()
+        assert asked is not None
+        study.report(0, 1, 0.5, 1.0)
+        assert study.again(0)
+        assert study.left == 6
+        study.check_failures()  # nothing has failed
+    with opened(tmp_path) as study:
+        again = study.ask()
+        assert again == dataclasses.replace(asked, again=True)
+    with opened(tmp_path) as study:
+        assert study.ask() == again
+        assert not study.again(0)
+        [failed] = study.fail(0, 1.0, "its worker died: again")
+        assert (failed.state, failed.reason) == ("failed", "its worker died: again")
 
 
 def test_the_next_trial_waits_for_what_it_is_drawn_from(tmp_path: Path) -> None:

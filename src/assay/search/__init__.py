@@ -150,7 +150,7 @@ class _Runs:
             course = Course(self.study, self.tracker, self.parent, progress, workers)
             try:
                 if self.study.left:
-                    run_trials(course, machine, self.data, _weights_of(self.root), search.resources, workers)
+                    run_trials(course, machine, self.data, _weights_of(self.root), search, workers)
             finally:
                 course.interrupt()
 
@@ -161,11 +161,11 @@ class _Runs:
 
         machine.wait()
         workers = max(1, min(machine.workers(), finals.left))
-        folded, resources = self.kin is not None, self.params.search.resources
+        folded, search = self.kin is not None, self.params.search
         with Progress("finals", finals.left) as progress:
             finale = Finale(self.study, finals, self.tracker, self.parent, progress, folded=folded)
             try:
-                run_trials(finale, machine, self.data, _weights_of(self.root), resources, workers, self.kin)
+                run_trials(finale, machine, self.data, _weights_of(self.root), search, workers, self.kin)
             finally:
                 finale.interrupt()
 

@@ -39,6 +39,7 @@ class Course:
         self.name, self.metric = study.name, study.metric
         self.broken: InputError | None = None  # why the search cannot go on
         self._said: set[str] = set()  # why trials failed, as the person knows it by now
+        self._anew: dict[int, Run] = {}  # of trials to be asked anew
         self._live = {each.number: _Trial(each, self._run(each)) for each in study.waiting}
         self._close(study.settle())
 
@@ -84,16 +85,23 @@ class Course:
         )
         return number in self._live and not told["finished"]
 
-    def lost(self, number: int, reason: str) -> None:
-        """A trial whose worker died."""
-        if number in self._live and not self.broken:
+    def lost(self, number: int, reason: str, machine: bool) -> None:
+        """A trial whose worker is no more; by the machine's fault, it is asked anew once."""
+        if number not in self._live or self.broken:
+            return
+        if machine and self.study.again(number):
+            self._anew[number] = self._live.pop(number).run
+            say(f"search: trial {number} begins anew: {reason}")
+            self._show()
+        else:
             self._close(self.study.fail(number, time.monotonic() - self._live[number].asked_at, reason))
 
     def interrupt(self) -> None:
         """Leave the study as a kill would, for the next start to take over, and no run RUNNING."""
-        for trial in self._live.values():
-            trial.run.end("KILLED", GO_ON)
+        for run in [*(trial.run for trial in self._live.values()), *self._anew.values()]:
+            run.end("KILLED", GO_ON)
         self._live.clear()
+        self._anew.clear()
 
     def _time(self, number: int, told: Mapping[str, Any]) -> None:
         """Note where and when it trains. Workers' clocks may differ, so all is told by this one's and by lengths."""
@@ -125,7 +133,9 @@ class Course:
             say(f"search: trial {number} failed: {' '.join(reason.split())}")
 
     def _run(self, asked: Asked) -> Run:
-        """The trial's run: the one that was begun before its driver died, or a new one."""
+        """The trial's run: the one that was begun before its driver or its worker died, or a new one."""
+        if asked.number in self._anew:
+            return self._anew.pop(asked.number)
         tags = {"study": self.study.name, "trial": asked.number}
         found = self.tracker.find(kind="trial", **tags) if asked.again else None
         name = trial_name(asked.number, asked.recipe)

@@ -17,12 +17,10 @@ from assay.finals import Finals
 from assay.finals import Run as Key  # a trial's number, a seed's index
 from assay.params import with_values
 from assay.search.course import GO_ON, trial_name
-from assay.search.study import Rerun, Study
+from assay.search.study import MACHINE_TRIES, Rerun, Study
 from assay.search.trial import BASE_NUMBER, COMPLETE, Asked
 from assay.terminal import Progress
 from assay.tracking import Run, Tracker
-
-MOST_LOST = 1  # times that a run's worker may die before the run has failed
 
 
 def finals_of(study: Study, plan: str) -> Finals | None:
@@ -98,10 +96,10 @@ class Finale:
             self._end(number, Rerun(live.best, told["seconds"], None))
         return not told["finished"]
 
-    def lost(self, number: int, reason: str) -> None:
+    def lost(self, number: int, reason: str, machine: bool) -> None:
         live = self._live[number]
         self._lost[live.key] = self._lost.get(live.key, 0) + 1
-        if self._lost[live.key] > MOST_LOST:
+        if self._lost[live.key] > MACHINE_TRIES or not machine:
             self._end(number, Rerun(None, time.monotonic() - live.begin, reason))
         else:
             self._live.pop(number).run.end("KILLED", reason)

@@ -33,6 +33,7 @@ from assay.search.trial import (
     BASE_NUMBER,
     COSTS,
     FAILED,
+    LOST,
     NUMBER,
     OVER,
     REASON,
@@ -49,12 +50,15 @@ from assay.search.trial import (
 
 FORMAT = 3  # of what we keep in a study; another format is another study
 INTERRUPTED = "the search was interrupted"
+WORKER_LOST = "its worker died"  # for the first time, and not by what the trial did
+ANEW = (INTERRUPTED, WORKER_LOST)  # reasons of trials that are asked anew
 FINAL = "final"  # the first word of the user attribute of the study for each run of the finals
 # Settings of a search that are no part of its policy, or are told beside it.
 ELSEWHERE = {
-    *("trials", "budget", "epochs", "workers", "resources", "metric", "pick", "storage", "space"),
+    *("trials", "budget", "epochs", "workers", "resources", "trial_timeout", "metric", "pick", "storage", "space"),
     *("finals", "prefer_base", "storage_path"),
 }
+MACHINE_TRIES = 1  # more for a trial whose worker died
 HOPELESS = 8  # so many first trials, all failed: the rest would fail too
 
 
@@ -148,7 +152,7 @@ class Study:
             state=TrialState.RUNNING,
             params=drawn,
             distributions={name: self.space.distributions[name] for name in drawn},
-            user_attrs={NUMBER: number},
+            user_attrs={NUMBER: number} | self._losses(number),
         )
         self._keys[number] = self._store.create_new_trial(self._study._study_id, asked)
         self._live[number] = _Live(self._keys[number])
@@ -187,6 +191,20 @@ class Study:
         self._store.set_trial_user_attr(trial.key, REASON, reason)
         self._halving.end(number)
         return self.settle()
+
+    def again(self, number: int) -> bool:
+        """Whether a trial whose worker died by the machine's fault runs once more: it is asked anew, under its number;
+        False where it was before."""
+        trial = self._live[number]
+        kept = self._trial(number)
+        if kept.user_attrs.get(LOST, 0) >= MACHINE_TRIES:
+            return False
+        self._store.set_trial_user_attr(trial.key, LOST, kept.user_attrs.get(LOST, 0) + 1)
+        self._store.set_trial_user_attr(trial.key, REASON, WORKER_LOST)
+        self._store.set_trial_state_values(trial.key, TrialState.FAIL)
+        del self._live[number]
+        self._again[number] = dict(kept.params)
+        return True
 
     def settle(self) -> list[Tried]:
         """Close in the store what can be judged now, and say what that is."""
@@ -282,6 +300,13 @@ class Study:
     def _next(self) -> int:
         return min(self._again, default=len(self._keys))
 
+    def _losses(self, number: int) -> dict[str, int]:
+        """How often trial `number` has lost its worker before, as its new beginning keeps it."""
+        if number not in self._keys:
+            return {}
+        before = self._trial(number).user_attrs
+        return {LOST: before[LOST]} if LOST in before and before.get(REASON) in ANEW else {}
+
     def _asked(self, number: int, drawn: dict[str, Any], again: bool) -> Asked:
         return Asked(number, self.recipe_of(number, drawn), self.values_of(number, drawn), again)
 
@@ -333,7 +358,7 @@ class Study:
         broken = len(failed) * 2 > self.trials or 0 < len(failed) == len(found)
         for number, trial in known.items():
             self._halving.begin(number)
-            if number in failed and (broken or trial.user_attrs[REASON] == INTERRUPTED):
+            if number in failed and (broken or trial.user_attrs[REASON] in ANEW):
                 if number < self.trials:  # a search that broke begins again, once its cause is mended
                     self._again[number] = dict(trial.params)
                 continue

@@ -20,7 +20,8 @@ STATES = {
 }
 STATE_OF = {word: state for state, word in STATES.items()}  # Optuna's
 NUMBER, REASON, SECONDS, OVER, STOPPED = "number", "reason", "seconds", "over", "stopped"  # Optuna's user attributes
-STAY, COSTS = "stay", "costs"  # and more: where and when it ran, what it cost where that is an objective
+STAY, COSTS = "stay", "costs"  # and more: where and when it ran, what it cost where that is an objective,
+LOST = "lost"  # how often the machine has taken its worker
 
 
 @dataclass(frozen=True)

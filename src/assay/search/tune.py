@@ -2,11 +2,14 @@
 state of its own: what Tune knows dies with it.
 """
 
+import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, Protocol
 
 import ray
 from ray import tune
+from ray.exceptions import RayActorError
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
@@ -15,8 +18,9 @@ from assay.data.dataset import Dataset
 from assay.errors import InputError
 from assay.folds import Kin
 from assay.modality import Weights
-from assay.params import Recipe, Resources
+from assay.params import Recipe, Search
 from assay.search.machine import Machine
+from assay.search.study import MACHINE_TRIES
 from assay.search.trial import Asked
 from assay.search.worker import METRICS, Worker, packed_weights, shared
 from assay.terminal import say
@@ -47,11 +51,14 @@ class Jobs(Protocol):
     def report(self, number: int, told: Mapping[str, Any]) -> bool:
         """Take what one tells after an epoch; whether it goes on."""
 
-    def lost(self, number: int, reason: str) -> None:
-        """One whose worker died."""
+    def lost(self, number: int, reason: str, machine: bool) -> None:
+        """One whose worker is no more; `machine`: by no fault of its own."""
 
 
 WeightsOf = Callable[[Recipe], Weights | None]
+
+TRIES = 1 + MACHINE_TRIES  # of a trial, at most
+TURN_S = 10.0  # a turn of Tune's loop that took longer was no turn: this process was stopped meanwhile
 
 
 def run_trials(
@@ -59,7 +66,7 @@ def run_trials(
     machine: Machine,
     data: Dataset,
     weights_of: WeightsOf,
-    resources: Resources,
+    search: Search,
     workers: int,
     kin: Kin | None = None,
 ) -> None:
@@ -68,17 +75,19 @@ def run_trials(
     Raises:
         InputError: the search cannot go on.
     """
+    resources = search.resources
     mapped = machine.local and not machine.holds(data.train.nbytes + data.validation.nbytes)
     worker = tune.with_parameters(Worker, data=shared(data, mapped), kin=kin, metric=jobs.metric, resources=resources)
     ask = Ask(jobs, weights_of, workers)
     tuner = tune.Tuner(
         tune.with_resources(worker, {"cpu": resources.cpu, "gpu": resources.gpu}),
         tune_config=tune.TuneConfig(
-            num_samples=jobs.left + 1,  # with the last, Tune would keep no more workers; the study says the end
+            # at most: the jobs say the end, and with the last Tune would keep no more workers
+            num_samples=TRIES * jobs.left + 1,
             max_concurrent_trials=2 * workers,  # those that run and those that keep their worker for the next one
             reuse_actors=True,
             search_alg=ask,
-            scheduler=Judge(jobs, ask, resources.gpu),
+            scheduler=Judge(jobs, ask, search),
         ),
         run_config=tune.RunConfig(
             name=jobs.name,
@@ -105,7 +114,7 @@ class Ask(Searcher):
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]  # FINISHED is a str
         while len(self.running) < self.workers and self.offered is None and self.jobs.ready:
             if (asked := self.jobs.next()) is None:
-                return str(Searcher.FINISHED)
+                return None if self.running else str(Searcher.FINISHED)  # one that runs may have to begin anew
             try:
                 weights = self._weights(asked.recipe)
             except InputError as error:  # no such weights: this recipe fails, another may not need them
@@ -145,17 +154,23 @@ class Judge(FIFOScheduler):
     nobody waits for, and another takes seconds to come up.
     """
 
-    def __init__(self, jobs: Jobs, ask: Ask, gpu: float) -> None:
+    def __init__(self, jobs: Jobs, ask: Ask, search: Search) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.jobs, self.ask, self.gpu = jobs, ask, gpu
+        self.jobs, self.ask = jobs, ask
+        self.gpu, self.timeout = search.resources.gpu, search.trial_timeout
         self._keeping: list[Trial] = []
         self._without: set[str] = set()  # machines that promised a GPU and have none
+        self._silent: dict[Trial, float] = {}  # for how many seconds, of those that run
+        self._looked = time.monotonic()
 
     def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
+        self._silent[trial] = 0.0
         if self._keeping:
             self.ask.offered = trial
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
+        if trial.trial_id not in self.ask.running:  # its last word, which came after it was given up
+            return str(TrialScheduler.CONTINUE)
         told = {name: result.get(name) for name in ("epoch", "value", "finished", "failed", "seconds")}
         told["metrics"] = {
             name.removeprefix(f"{METRICS}/"): value for name, value in result.items() if name.startswith(f"{METRICS}/")
@@ -163,13 +178,16 @@ class Judge(FIFOScheduler):
         told["worker"] = f"{result['hostname']}/{result['pid']}"
         self._look(str(result["hostname"]), str(result["device"]))
         if self.jobs.report(self.ask.running[trial.trial_id], told):
+            self._silent[trial] = 0.0
             return str(TrialScheduler.CONTINUE)
+        self._silent.pop(trial, None)
         del self.ask.running[trial.trial_id]
         self._keeping.append(trial)
         return str(TrialScheduler.NOOP)
 
     def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
         """The trial that takes over a kept worker: Tune looks here once a turn, before it looks for workers itself."""
+        self._end_silent(tune_controller)
         taking, self.ask.offered = self.ask.offered, None
         if taking is None and self._keeping:  # one that found no room, since a node died or the cluster is shared
             taking = next((each for each in tune_controller.get_live_trials() if each.status == Trial.PENDING), None)
@@ -184,10 +202,11 @@ class Judge(FIFOScheduler):
     def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
         if trial in self._keeping:
             self._keeping.remove(trial)
+        self._silent.pop(trial, None)
         number = self.ask.running.pop(trial.trial_id, None)
         if number is not None:
-            lines = str(trial.get_error() or "").strip().splitlines() or ["no reason was given"]
-            self.jobs.lost(number, f"its worker died: {lines[0]}")
+            error = _error_of(trial)
+            self.jobs.lost(number, f"its worker died: {_said(error)}", machine=isinstance(error, RayActorError))
 
     def _look(self, host: str, device: str) -> None:
         """Say once of a machine that it trains on its CPU what was to train on a GPU."""
@@ -196,5 +215,48 @@ class Judge(FIFOScheduler):
             asked = f"search: search.resources.gpu is {self.gpu:g}, but torch finds no GPU on {host}"
             say(f"{asked}: trials there train on the CPU.")
 
+    def _end_silent(self, tune_controller: Any) -> None:
+        """Fail trials that have told nothing for too long, and end their workers, whatever those do.
+
+        Time counts while we listen, so a driver that was stopped and goes on blames nobody for it; and from when a
+        worker has room, which on a cluster may take its time.
+        """
+        passed, self._looked = min(time.monotonic() - self._looked, TURN_S), time.monotonic()
+        if self.timeout is None:
+            return
+        for trial in list(self._silent):
+            actor = _worker_of(tune_controller, trial)
+            self._silent[trial] += passed if actor is not None else 0.0
+            if actor is not None and self._silent[trial] > self.timeout:
+                del self._silent[trial]
+                self.jobs.lost(self.ask.running.pop(trial.trial_id), _hung(self.timeout), machine=False)
+                ray.kill(actor)
+
     def __getstate__(self) -> dict[str, Any]:
         return {}
+
+
+def _worker_of(tune_controller: Any, trial: Trial) -> Any | None:
+    """A trial's worker from when it has room, also while it comes up; Tune shows it only later."""
+    controller = tune_controller._tune_controller
+    live = controller._actor_manager._live_actors_to_ray_actors_resources
+    worker = live.get(controller._trial_to_actor.get(trial))
+    return None if worker is None else worker[0]
+
+
+def _error_of(trial: Trial) -> BaseException | None:
+    """How its worker ended. Tune keeps it beside the trial, and looks for it only where trials are synced to."""
+    kept = trial.pickled_error_file
+    if kept is None or not Path(kept).exists():
+        return None
+    error: BaseException = ray.cloudpickle.loads(Path(kept).read_bytes())
+    return error
+
+
+def _hung(seconds: int) -> str:
+    return f"it told nothing for {seconds} s (search.trial_timeout)"
+
+
+def _said(error: BaseException | None) -> str:
+    """What Ray says of a worker's death, in a line."""
+    return next(iter(str(error or "").strip().splitlines()), "no reason was given")

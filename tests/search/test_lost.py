@@ -1,0 +1,127 @@
+"""Workers that hang and workers that die: what that costs, with a real Ray."""
+
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+import searches
+from searches import results, statuses
+
+PROGRAM = [sys.executable, str(Path(searches.__file__))]
+WAIT_S = 280
+
+
+@contextmanager
+def searching(root: Path, workers: int, **search: Any) -> Iterator["subprocess.Popen[str]"]:
+    """A search in a process of its own; gone with the block."""
+    command = [*PROGRAM, str(root), str(workers), json.dumps(search)]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, start_new_session=True) as driver:
+        try:
+            yield driver
+        finally:
+            if driver.poll() is None:
+                driver.kill()
+
+
+def seen(driver: "subprocess.Popen[str]", what: Callable[[], Any]) -> Any:
+    """The first true answer, while the driver lives."""
+    end = time.monotonic() + WAIT_S
+    while not (found := what()):
+        assert driver.poll() is None, driver.communicate()
+        assert time.monotonic() < end, "it does not happen"
+        time.sleep(0.02)
+    return found
+
+
+def workers_of(driver: "subprocess.Popen[str]") -> list[psutil.Process]:
+    """Processes in which trials run."""
+    found = []
+    for each in psutil.Process(driver.pid).children(recursive=True):
+        try:
+            if each.name().startswith("ray::ResourceTrainable"):  # what Tune calls our Worker with its resources
+                found.append(each)
+        except psutil.NoSuchProcess:
+            continue
+    return found
+
+
+def reported(root: Path) -> int:
+    journals = list((root / ".assay/studies").glob("*.journal"))
+    return journals[0].read_text().count('"op_code":7') if journals else 0
+
+
+def ended(driver: "subprocess.Popen[str]") -> str:
+    said, wrong = driver.communicate(timeout=WAIT_S)
+    assert driver.returncode == 0, wrong
+    return said
+
+
+def worker_of(driver: "subprocess.Popen[str]", before: psutil.Process | None = None) -> psutil.Process:
+    """The one process in which trials run, another than the one before."""
+    return seen(driver, lambda: next((each for each in workers_of(driver) if each != before), None))
+
+
+# The first trial, of the base recipe, is never stopped: the others may be over before a test has looked.
+
+
+def failures(root: Path) -> dict[str, str]:
+    return dict(json.loads((root / "out/report.json").read_text())["failures"])
+
+
+def test_a_trial_that_hangs_costs_itself_alone_and_its_worker_is_ended(tmp_path: Path) -> None:
+    with searching(tmp_path, 1, trial_timeout=40) as driver:
+        seen(driver, lambda: reported(tmp_path) > 3)
+        worker = worker_of(driver)
+        worker.send_signal(signal.SIGSTOP)
+        said = ended(driver)
+        assert not worker.is_running()
+    [(number, reason)] = failures(tmp_path).items()
+    assert number == "0"
+    assert reason == "it told nothing for 40 s (search.trial_timeout)"
+    assert f"search: trial 0 failed: {reason}" in said
+    told = statuses(tmp_path)
+    assert told.pop(("trial 000", "FAILED")) == 1
+    assert set(told.values()) == {1}
+    assert {status for _name, status in told} <= {"FINISHED", "KILLED"}
+    assert len(told) == searches.TRIALS, "the other trials and the search"
+
+
+def test_a_trial_whose_worker_is_killed_begins_anew_and_the_search_ends_as_if_nothing_had_been(
+    tmp_path: Path, undisturbed: Path
+) -> None:
+    with searching(tmp_path, 1) as driver:
+        seen(driver, lambda: reported(tmp_path) > 3)
+        worker_of(driver).kill()
+        said = ended(driver)
+    assert len(re.findall("search: trial 0 begins anew: its worker died", said)) == 1
+    assert results(tmp_path) == results(undisturbed)
+    assert statuses(tmp_path) == statuses(undisturbed)
+
+
+def test_a_trial_whose_worker_is_killed_twice_fails_even_where_its_driver_dies_in_between(tmp_path: Path) -> None:
+    with searching(tmp_path, 1) as driver:
+        seen(driver, lambda: reported(tmp_path) > 3)
+        first = worker_of(driver)
+        first.kill()
+        seen(driver, lambda: workers_of(driver) and first not in workers_of(driver))
+        driver.kill()
+    with searching(tmp_path, 1) as driver:
+        before = reported(tmp_path)
+        seen(driver, lambda: reported(tmp_path) > before)
+        worker_of(driver).kill()
+        said = ended(driver)
+    [(number, reason)] = failures(tmp_path).items()
+    assert reason.startswith("its worker died: ")
+    assert f"search: trial {number} failed: {reason}" in said
+    assert number == "0"
+    assert {status for _name, status in statuses(tmp_path)} == {"FINISHED", "KILLED", "FAILED"}
