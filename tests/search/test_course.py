@@ -1,5 +1,6 @@
 """What a person sees of a search under way."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -46,6 +47,16 @@ def test_workers_rungs_and_the_best_recipe_are_said_as_trials_come_and_go(tmp_pa
         assert beneath[1].startswith("rungs    2 at epoch 1, ")
         assert beneath[2].startswith(f"trial {won.number}  ")
         assert {each.stay.worker for each in study.tried() if each.stay} == {"machine/0", "machine/1"}
+
+
+@pytest.mark.e2e
+def test_the_time_that_is_left_of_a_budget_is_said(tmp_path: Path) -> None:
+    heard = Heard("search", 6)
+    with opened(tmp_path, budget="2 h") as study, open_tracker(Tracking(), tmp_path, {}) as tracker:
+        course = Course(study, tracker, tracker.start("search", kind="search"), heard, workers=1)
+        course.next()
+        course.interrupt()
+    assert re.fullmatch(r"1 running · (2 h 0|1 h 5\d) min of the budget left", heard.said[2])
 
 
 @pytest.mark.e2e

@@ -65,9 +65,9 @@ class Drawing:
     """Draws trials. What is not known of one is handled as if it still ran: at the last rung it is known to have
     reached it counts like one that was stopped there.
 
-    `auto` begins with points that leave no gap, goes on with a Gaussian process, and with TPE where that has become too
-    large; one in ten is drawn at random. benchmarks/search_quality.py holds it against the others. `tried` gives a
-    trial by its number; the points `first` come before all but the base recipe, trial 0.
+    `auto` begins with points that leave no gap, goes on with a Gaussian process and TPE in turn, and with TPE alone
+    where the first has become too large; one in ten is drawn at random. benchmarks/search_quality.py holds it against
+    the others. `tried` gives a trial by its number; the points `first` come before all but the base recipe, trial 0.
     """
 
     def __init__(
@@ -144,7 +144,8 @@ class Drawing:
             return self._samplers[self._name]
         if self._name == "auto" and number > STARTUP and number % PROOF == PROOF - 1:
             return self._samplers["proof"]
-        if self._name == "tpe" or number > MOST_GAUSSIAN:
+        in_turn = self._name == "auto" and number % 2 == 0  # what one model overlooks the other may see
+        if self._name == "tpe" or in_turn or number > MOST_GAUSSIAN:
             return self._samplers["tpe"]
         return self._samplers["gp"]
 
