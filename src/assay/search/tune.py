@@ -144,6 +144,7 @@ class Judge(FIFOScheduler):
 
     def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
         """The trial that takes over a kept worker: Tune looks here once a turn, before it looks for workers itself."""
+        self.course.check_owned()
         self._end_silent(tune_controller)
         taking, self.ask.offered = self.ask.offered, None
         if taking is not None:
