@@ -90,6 +90,14 @@ def begun(address: str, name: str) -> int:
     return 0
 
 
+def is_running(address: str, name: str) -> bool:
+    store = database(address)
+    try:
+        return is_held(store, Path(), name)
+    finally:
+        store.engine.dispose()
+
+
 def kept(study: Study) -> list[tuple[int, str, Any]]:
     return [(each.number, each.state, each.curve) for each in study.tried()]
 
@@ -104,8 +112,8 @@ def test_a_second_driver_is_told_who_runs_and_a_released_lease_is_free(address: 
     with opened(tmp_path, **search) as study:
         with pytest.raises(InputError, match=r"this search is running already on .+ \(process \d+\); wait for it"):
             opened(tmp_path, **search)
-        assert is_held(database(address), tmp_path, study.name)
-    assert not is_held(database(address), tmp_path, study.name)
+        assert is_running(address, study.name)
+    assert not is_running(address, study.name)
     with opened(tmp_path, **search) as study:
         drive(study)
         assert study.left == 0
@@ -132,7 +140,7 @@ def test_a_driver_that_was_stopped_while_its_lease_ran_out_wakes_up_and_writes_n
     with driving(tmp_path, search, seconds=2.0) as driver:
         seen(lambda: begun(address, name) > 3)
         driver.send_signal(signal.SIGSTOP)
-        seen(lambda: not is_held(database(address), tmp_path, name))
+        seen(lambda: not is_running(address, name))
         with opened(tmp_path, 500, **search) as study:
             drive(study, 2)
             found = kept(study)
@@ -155,6 +163,7 @@ def test_who_wants_the_lease_waits_for_a_write_under_way_and_finds_it_renewed(ad
             DatabaseLease(theirs.engine, name)
         except InputError as error:
             heard.append(str(error))
+        theirs.engine.dispose()
 
     with theirs.engine.begin() as connection:
         connection.execute(LEASES.update().where(LEASES.c.study == name).values(expiry=0.0))

@@ -77,13 +77,14 @@ class DatabaseLease:
         return _superseded("elsewhere")
 
     def release(self) -> None:
-        """Give it back. The row stays, so that an epoch never comes a second time."""
+        """Give it back, and the database's connections. The row stays, so that an epoch never comes a second time."""
         self._over.set()
         self._thread.join()
         if event.contains(self._engine, "before_cursor_execute", self._fence):
             event.remove(self._engine, "before_cursor_execute", self._fence)
         with suppress(DBAPIError), self._engine.begin() as connection:  # where it is away, the lease runs out
             connection.execute(LEASES.update().where(self._ours()).values(expiry=0.0))
+        self._engine.dispose()
 
     def _taken(self) -> int | None:
         """The epoch with which it was taken; None where another was faster."""

@@ -117,6 +117,8 @@ def opened(address: str | None, name: str, folder: Path, direction: str) -> tupl
     journal = folder / f"{name}.journal"
     with translated(address, journal), ExitStack() as undo:
         base = None if address is None else database(address)
+        if base is not None:
+            undo.callback(base.engine.dispose)
         lease = held(base, folder, name)
         undo.callback(lease.release)
         if base is None:
