@@ -196,6 +196,7 @@ def test_an_epoch_never_comes_again_and_the_older_one_cannot_write(address: str,
     last = DatabaseLease(ours.engine, name)
     assert (older.holds(), newer.holds(), last.holds()) == (False, False, True)
     last.release()
+    theirs.engine.dispose()
 
 
 MOUNTED = """\

@@ -134,6 +134,14 @@ class DatabaseLease:
         return (LEASES.c.study == self._study) & (LEASES.c.epoch == self._epoch)
 
 
+def connecting(address: str) -> dict[str, Any]:
+    """How a driver connects: PostgreSQL ends a transaction whose driver stands still for as long as a lease lasts. A
+    process that is stopped within one would otherwise keep the lease's row locked, and nobody could take over."""
+    if sqlalchemy.make_url(address).get_backend_name() != "postgresql":
+        return {}
+    return {"options": f"-c idle_in_transaction_session_timeout={int(LEASE_S * 1000)}"}
+
+
 def is_leased(engine: Engine, study: str) -> bool:
     """Whether a driver holds the study's lease now."""
     if not sqlalchemy.inspect(engine).has_table(LEASES.name):

@@ -16,7 +16,7 @@ from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from sqlalchemy import make_url
 
 from assay.errors import InputError
-from assay.search.lease import DatabaseLease, Superseded, is_leased
+from assay.search.lease import DatabaseLease, Superseded, connecting, is_leased
 from assay.search.mounts import network_file_system
 from assay.tracking.address import masked
 
@@ -149,7 +149,7 @@ def database(address: str) -> RDBStorage:
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     refuse_network(address)
-    return RDBStorage(address, engine_kwargs={"pool_pre_ping": True})
+    return RDBStorage(address, engine_kwargs={"pool_pre_ping": True, "connect_args": connecting(address)})
 
 
 def refuse_network(address: str) -> None:
