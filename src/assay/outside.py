@@ -64,9 +64,10 @@ def _storage(uri: str) -> None:
     """Whether the study's database answers; one of sqlite that is not there yet needs its folder."""
     import sqlalchemy  # this and Optuna take 0.6 s, of those who have set one
 
-    from assay.search.store import translated
+    from assay.search.store import refuse_network, translated
 
     with translated(uri, Path()):
+        refuse_network(uri)
         url = sqlalchemy.make_url(uri)
         if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():
             if not url.database or not Path(url.database).parent.is_dir():

@@ -4,13 +4,15 @@ the person sees. Knows nothing of Ray.
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from assay.errors import InputError
 from assay.params import Recipe
 from assay.search.halving import rungs_reached
+from assay.search.lease import Superseded
 from assay.search.study import Study
 from assay.search.trial import COMPLETE, FAILED, PRUNED, Asked, Tried, short
 from assay.terminal import Progress, duration, say
@@ -60,7 +62,9 @@ class Course:
 
     def next(self) -> Asked | None:
         """The next trial to run, when it is `ready`; None where there is none."""
-        asked = None if self.broken else self.study.ask()
+        asked = None
+        with self._owned():
+            asked = None if self.broken else self.study.ask()
         if asked is not None:
             self._live[asked.number] = _Trial(asked, self._run(asked))
             self._show()
@@ -72,6 +76,12 @@ class Course:
         `told`: `failed` (a reason), or `epoch`, `value`, `finished` and `metrics`; the `seconds` trained so far, and on
         which `worker`, where it ran.
         """
+        goes_on = False  # where it is another driver's now
+        with self._owned():
+            goes_on = self._goes_on(number, told)
+        return goes_on and self.broken is None
+
+    def _goes_on(self, number: int, told: Mapping[str, Any]) -> bool:
         if number not in self._live or self.broken:
             return False
         self._time(number, told)
@@ -87,8 +97,11 @@ class Course:
 
     def lost(self, number: int, reason: str, machine: bool) -> None:
         """A trial whose worker is no more; by the machine's fault, it is asked anew once."""
-        if number not in self._live or self.broken:
-            return
+        if number in self._live and not self.broken:
+            with self._owned():
+                self._lose(number, reason, machine)
+
+    def _lose(self, number: int, reason: str, machine: bool) -> None:
         if machine and self.study.again(number):
             self._anew[number] = self._live.pop(number).run
             say(f"search: trial {number} begins anew: {reason}")
@@ -102,6 +115,30 @@ class Course:
             run.end("KILLED", GO_ON)
         self._live.clear()
         self._anew.clear()
+
+    def check_owned(self) -> None:
+        """Raise where another driver has taken the search over: nothing of it is ours to end.
+
+        Raises:
+            Superseded: it has.
+        """
+        with self._owned():
+            self.study.check_owned()
+        if isinstance(self.broken, Superseded):
+            raise self.broken
+
+    @contextmanager
+    def _owned(self) -> Iterator[None]:
+        """Where another driver has taken over, it goes on with the runs too, and they are left to it."""
+        try:
+            with self.study.owned():
+                yield
+        except Superseded as error:
+            self.broken = error
+            for run in [*(trial.run for trial in self._live.values()), *self._anew.values(), self.parent]:
+                run.leave()
+            self._live.clear()
+            self._anew.clear()
 
     def _time(self, number: int, told: Mapping[str, Any]) -> None:
         """Note where and when it trains. Workers' clocks may differ, so all is told by this one's and by lengths."""

@@ -17,6 +17,7 @@ from assay.finals import Finals
 from assay.finals import Run as Key  # a trial's number, a seed's index
 from assay.params import with_values
 from assay.search.course import GO_ON, trial_name
+from assay.search.lease import Superseded
 from assay.search.study import MACHINE_TRIES, Rerun, Study
 from assay.search.trial import BASE_NUMBER, COMPLETE, Asked
 from assay.terminal import Progress
@@ -57,7 +58,7 @@ class Finale:
         """`folded`: every seed has a split of train and validation of its own."""
         self.study, self.finals, self.tracker, self.parent, self.progress = study, finals, tracker, parent, progress
         self.name, self.metric, self.left = f"{study.name}-finals", study.metric, finals.left
-        self.broken: InputError | None = None  # nothing breaks the finals: who fails is out
+        self.broken: InputError | None = None  # nothing else breaks the finals: who fails is out
         self._folded, self._drawn = folded, {each.number: each.drawn for each in study.tried()}
         self._live: dict[int, _Live] = {}
         self._asked, self._ended, self._lost = 0, 0, dict[Key, int]()
@@ -68,10 +69,10 @@ class Finale:
 
     @property
     def over(self) -> bool:
-        return self.finals.done
+        return self.broken is not None or self.finals.done
 
     def next(self) -> Asked | None:
-        if not (wanted := self._next()):
+        if self.broken is not None or not (wanted := self._next()):
             return None
         number, index = wanted[0]
         drawn, seed = self._drawn[number], fresh_seed(self.study.seed, index)
@@ -84,7 +85,8 @@ class Finale:
         return asked
 
     def report(self, number: int, told: Mapping[str, Any]) -> bool:
-        live = self._live[number]
+        if (live := self._live.get(number)) is None:
+            return False
         if told.get("failed") or not math.isfinite(told["value"]):
             reason = told.get("failed") or f"its {self.metric} is {told['value']}"
             self._end(number, Rerun(None, told["seconds"], reason))
@@ -94,15 +96,29 @@ class Finale:
         live.best = value if live.best is None else sign * max(sign * value, sign * live.best)
         if told["finished"]:
             self._end(number, Rerun(live.best, told["seconds"], None))
-        return not told["finished"]
+        return not told["finished"] and self.broken is None
 
     def lost(self, number: int, reason: str, machine: bool) -> None:
-        live = self._live[number]
+        if (live := self._live.get(number)) is None:
+            return
         self._lost[live.key] = self._lost.get(live.key, 0) + 1
         if self._lost[live.key] > MACHINE_TRIES or not machine:
             self._end(number, Rerun(None, time.monotonic() - live.begin, reason))
         else:
             self._live.pop(number).run.end("KILLED", reason)
+
+    def check_owned(self) -> None:
+        """Raise where another driver has taken the search over, with the runs too.
+
+        Raises:
+            Superseded: it has.
+        """
+        try:
+            self.study.check_owned()
+        except Superseded as error:
+            self._leave(error)
+        if self.broken is not None:
+            raise self.broken
 
     def interrupt(self) -> None:
         """Leave what runs to the next start, and no run RUNNING."""
@@ -114,9 +130,21 @@ class Finale:
         running = {live.key for live in self._live.values()}
         return [key for key in self.finals.wanted() if key not in running]
 
+    def _leave(self, error: Superseded) -> None:
+        self.broken = error
+        for run in [*(live.run for live in self._live.values()), self.parent]:
+            run.leave()
+        self._live.clear()
+
     def _end(self, number: int, rerun: Rerun) -> None:
-        live = self._live.pop(number)
-        self.study.keep_rerun(*live.key, rerun)
+        live = self._live[number]
+        try:
+            with self.study.owned():
+                self.study.keep_rerun(*live.key, rerun)
+        except Superseded as error:
+            self._leave(error)
+            return
+        del self._live[number]
         self.finals.tell(*live.key, rerun.value)
         self._ended += 1
         if rerun.reason is not None:

@@ -1,20 +1,23 @@
 """Where a study lies: in a journal file of its own, or in the database that `search.storage` names. Owns how it is
-opened and the lease of its one driver; knows nothing of what a study holds.
+opened and the lease of its one driver on a journal (lease.py has a database's); knows nothing of what a study holds.
 """
 
 import fcntl
 import os
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO
 
 import optuna
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+from sqlalchemy import make_url
 
 from assay.errors import InputError
+from assay.search.lease import DatabaseLease, Superseded, connecting, is_leased
+from assay.search.mounts import network_file_system
 from assay.tracking.address import masked
 
 GLANCE_S = 0.5  # who only looks whether a lease is held holds it for far less
@@ -32,8 +35,42 @@ class Lease:
             time.sleep(GLANCE_S / 10)
         self._file = file
 
+    lost = False  # while the process lives, nobody can take it
+
+    def holds(self) -> bool:
+        return not self._file.closed
+
+    def superseded(self) -> Superseded:
+        return Superseded("search: its lease was given back.")
+
     def release(self) -> None:
         self._file.close()
+
+
+AnyLease = Lease | DatabaseLease
+
+
+def held(database: RDBStorage | None, folder: Path, name: str) -> AnyLease:
+    """The lease of a study, taken: in its database, or of its journal in `folder`.
+
+    Raises:
+        InputError: another driver holds it.
+    """
+    return Lease(_lock_of(folder, name)) if database is None else DatabaseLease(database.engine, name)
+
+
+def is_held(database: RDBStorage | None, folder: Path, name: str) -> bool:
+    """Whether a driver holds a study's lease now."""
+    return _is_locked(_lock_of(folder, name)) if database is None else is_leased(database.engine, name)
+
+
+def forget_lease(folder: Path, name: str) -> None:
+    """Take away what a study's lease leaves on disk, by who holds it."""
+    _lock_of(folder, name).unlink(missing_ok=True)
+
+
+def _lock_of(folder: Path, name: str) -> Path:
+    return folder / f"{name}.lock"
 
 
 def _locked(path: Path) -> IO[str] | None:
@@ -50,8 +87,7 @@ def _locked(path: Path) -> IO[str] | None:
     return file
 
 
-def is_held(lease: Path) -> bool:
-    """Whether a driver holds this lease now."""
+def _is_locked(lease: Path) -> bool:
     if not lease.exists():
         return False
     with lease.open("r") as file:
@@ -72,29 +108,64 @@ class _Held(JournalFileOpenLock):
         pass
 
 
-def opened(address: str | None, name: str, journal: Path, direction: str) -> optuna.Study:
-    """The study, to be written by who holds its lease; a new one where there is none.
+def opened(address: str | None, name: str, folder: Path, direction: str) -> tuple[optuna.Study, AnyLease]:
+    """The study, a new one where there is none, and its lease, taken: give it back.
 
     Raises:
-        InputError: the journal is damaged or the database cannot be opened.
+        InputError: another driver holds the lease, the journal is damaged or the database cannot be opened.
     """
-    with translated(address, journal):
-        if address is None:
+    journal = folder / f"{name}.journal"
+    with translated(address, journal), ExitStack() as undo:
+        base = None if address is None else database(address)
+        if base is not None:
+            undo.callback(base.engine.dispose)
+        lease = held(base, folder, name)
+        undo.callback(lease.release)
+        if base is None:
             _cut_torn_line(journal)
-        return optuna.create_study(
-            storage=storage(address, journal),
+        study = optuna.create_study(
+            storage=base or storage(None, journal),
             study_name=name,
             direction="maximize" if direction == "max" else "minimize",
             load_if_exists=True,
         )
+        undo.pop_all()
+        return study, lease
 
 
 def storage(address: str | None, journal: Path) -> BaseStorage:
     """The database at `address`; None: the journal, which is made where there is none."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     if address is not None:
-        return RDBStorage(address)
+        return database(address)
     return JournalStorage(JournalFileBackend(str(journal), lock_obj=_Held(str(journal))))
+
+
+def database(address: str) -> RDBStorage:
+    """The database at `address`.
+
+    Raises:
+        InputError: it is sqlite on a network file system.
+    """
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    refuse_network(address)
+    return RDBStorage(address, engine_kwargs={"pool_pre_ping": True, "connect_args": connecting(address)})
+
+
+def refuse_network(address: str) -> None:
+    """Refuse sqlite on a network file system: its locks do not hold there, and two machines would damage it.
+
+    Raises:
+        InputError: it is.
+    """
+    url = make_url(address)
+    if url.get_backend_name() != "sqlite" or not url.database:
+        return
+    if (kind := network_file_system(Path(url.database))) is not None:
+        raise InputError(
+            f"search.storage is {masked(address)!r}; {url.database} is on a network file system ({kind}), which "
+            "damages sqlite; name a place on this machine, or a PostgreSQL database."
+        )
 
 
 @contextmanager

@@ -10,7 +10,8 @@ see policy.py.
 import json
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from pathlib import Path
@@ -27,7 +28,7 @@ from assay.search.front import best_among
 from assay.search.halving import Halving
 from assay.search.policy import Drawing, Sight
 from assay.search.space import Space, space_of
-from assay.search.store import Lease, first_line, opened
+from assay.search.store import first_line, opened
 from assay.search.tally import Tally
 from assay.search.trial import (
     BASE_NUMBER,
@@ -94,10 +95,9 @@ class Study:
         self.sign = 1 if direction == "max" else -1
         self.name = study_name(search, base, metric, version)
         self.rungs = (search.min_epochs, search.reduction, search.pruner)
-        self._lease = Lease(folder / f"{self.name}.lock")
+        check_names(search.earlier, folder, search.storage, self.name)
+        self._study, self._lease = opened(search.storage, self.name, folder, direction)
         try:
-            check_names(search.earlier, folder, search.storage, self.name)
-            self._study = opened(search.storage, self.name, folder / f"{self.name}.journal", direction)
             self._store = self._study._storage
             self._describe(about(search, base, metric, version))
             self.clock = Clock(self._study, None if search.budget is None else seconds_of(search.budget))
@@ -115,6 +115,27 @@ class Study:
         except BaseException:
             self._lease.release()
             raise
+
+    @contextmanager
+    def owned(self) -> Iterator[None]:
+        """Around what writes: where it fails since another driver has taken over, it says so.
+
+        Raises:
+            Superseded: another driver writes this study now; this one writes nothing more.
+        """
+        try:
+            yield
+        except InputError:
+            raise
+        except Exception as error:  # border to Optuna: the other may have ended the trial that is written
+            if self._lease.holds():
+                raise
+            raise self._lease.superseded() from error
+
+    def check_owned(self) -> None:
+        """Raise Superseded where another driver is known to have taken over; asks nobody."""
+        if self._lease.lost:
+            raise self._lease.superseded()
 
     @property
     def ready(self) -> bool:

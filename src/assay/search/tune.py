@@ -54,6 +54,9 @@ class Jobs(Protocol):
     def lost(self, number: int, reason: str, machine: bool) -> None:
         """One whose worker is no more; `machine`: by no fault of its own."""
 
+    def check_owned(self) -> None:
+        """Raise Superseded where another driver has taken over."""
+
 
 WeightsOf = Callable[[Recipe], Weights | None]
 
@@ -187,6 +190,7 @@ class Judge(FIFOScheduler):
 
     def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
         """The trial that takes over a kept worker: Tune looks here once a turn, before it looks for workers itself."""
+        self.jobs.check_owned()
         self._end_silent(tune_controller)
         taking, self.ask.offered = self.ask.offered, None
         if taking is None and self._keeping:  # one that found no room, since a node died or the cluster is shared

@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from optuna.storages import BaseStorage
+from optuna.storages import BaseStorage, RDBStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
@@ -22,7 +22,7 @@ from assay.search import STUDIES
 from assay.search.earlier import ABOUT, names_in, space_said
 from assay.search.front import best_among
 from assay.search.space import Space
-from assay.search.store import Lease, is_held, storage, translated
+from assay.search.store import AnyLease, database, forget_lease, held, is_held, storage, translated
 from assay.search.study import searched_base, study_name
 from assay.search.trial import Tried, as_tried, newest
 
@@ -115,7 +115,7 @@ class Shelf:
 
     def runs(self, name: str) -> bool:
         """Whether a driver of this project holds it now."""
-        return is_held(self._lease(name))
+        return is_held(self._base, self.folder, name)
 
     def remove(self, name: str) -> None:
         """Take a study away, for good.
@@ -131,7 +131,7 @@ class Shelf:
             else:
                 store, key = self.opened(name)
                 store.delete_study(key)
-            self._lease(name).unlink()
+            forget_lease(self.folder, name)
         finally:
             lease.release()
 
@@ -156,25 +156,27 @@ class Shelf:
         finally:
             lease.release()
 
-    def _held(self, name: str) -> Lease:
+    def _held(self, name: str) -> AnyLease:
         try:
-            return Lease(self._lease(name))
+            return held(self._base, self.folder, name)
         except InputError as error:
             raise InputError(f"study: {name} runs now; end its search with Ctrl-C first.") from error
 
     def _store(self, name: str) -> BaseStorage:
         return self._database if self.address is not None else storage(None, self._journal(name))
 
+    @property
+    def _base(self) -> RDBStorage | None:
+        return None if self.address is None else self._database
+
     @cached_property
-    def _database(self) -> BaseStorage:
+    def _database(self) -> RDBStorage:
+        assert self.address is not None, "it is asked for where there is one"
         with translated(self.address, self.folder):
-            return storage(self.address, self.folder)
+            return database(self.address)
 
     def _journal(self, name: str) -> Path:
         return self.folder / f"{name}.journal"
-
-    def _lease(self, name: str) -> Path:
-        return self.folder / f"{name}.lock"
 
     def _written(self, name: str, trials: Sequence[FrozenTrial]) -> datetime | None:
         if self.address is None:

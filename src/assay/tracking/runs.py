@@ -19,6 +19,7 @@ from assay.tracking.store import MlflowStore
 from assay.tracking.writer import Writer
 
 RUNNING, FINISHED, KILLED, FAILED, PRUNED = "RUNNING", "FINISHED", "KILLED", "FAILED", "PRUNED"
+LEFT = "LEFT"  # to another process; ours alone, MLflow never hears it
 MLFLOW_STATUS = {FINISHED: FINISHED, KILLED: KILLED, FAILED: FAILED, PRUNED: KILLED}
 
 
@@ -57,6 +58,10 @@ class Run:
             tags = _tags({"state": status.lower()} | ({} if reason is None else {"reason": reason}))
             self._tracker.put(self, {"op": "end", "status": MLFLOW_STATUS[status], "time": _now_ms(), "tags": tags})
             self.status = MLFLOW_STATUS[status]
+
+    def leave(self) -> None:
+        """Tell nothing more of it, not even its end: another process goes on with it."""
+        self._tracker.leave(self)
 
     def place(self) -> tuple[str | None, str | None]:
         """MLflow's ids of the run and of its experiment; waits until the store has the run, None where it is away."""
@@ -129,6 +134,10 @@ class Tracker:
     def put_file(self, run: Run, entry: Entry, path: Path) -> None:
         self._continue(run)
         self._writer.put_file({**entry, "run": run.key}, path)
+
+    def leave(self, run: Run) -> None:
+        self._open.pop(run.key, None)
+        run.status = LEFT
 
     def place(self, run: Run) -> tuple[str | None, str | None]:
         return self._writer.ask(lambda: (self._store.run_id(run.key), self._store.experiment)) or (None, None)

@@ -1,0 +1,59 @@
+"""A real PostgreSQL for tests, on loopback, started here and gone with its block."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+WAIT_S = 120
+NOBODY = "nobody"  # PostgreSQL does not run as root
+
+
+def programs() -> Path | None:
+    """The folder of `initdb` and `postgres`; None where there is none."""
+    found = shutil.which("postgres")
+    if found is not None:
+        return Path(found).resolve().parent
+    versions = [path.parent for path in Path("/usr/lib/postgresql").glob("*/bin/postgres")]
+    return max(versions, key=lambda path: float(path.parent.name), default=None)
+
+
+@contextmanager
+def postgresql(below: Path) -> Iterator[str]:
+    """Its address for `search.storage`; `below` is where its programs lie."""
+    user = NOBODY if os.geteuid() == 0 else None
+    with tempfile.TemporaryDirectory(prefix="pg", dir="/tmp") as folder:
+        if user is not None:
+            shutil.chown(folder, user)
+        data, port = Path(folder) / "data", _free_port()
+        made = [below / "initdb", "-D", data, "-U", "assay", "-A", "trust", "--no-sync", "-E", "UTF8"]
+        subprocess.run(made, check=True, capture_output=True, user=user, cwd=folder)
+        command = [below / "postgres", "-D", data, "-h", "127.0.0.1", "-p", str(port), "-k", folder, "-F"]
+        quiet = subprocess.DEVNULL
+        with subprocess.Popen(command, stdout=quiet, stderr=quiet, user=user, cwd=folder) as server:
+            try:
+                _wait(below, port, server)
+                yield f"postgresql://assay@127.0.0.1:{port}/postgres"
+            finally:
+                server.send_signal(signal.SIGINT)  # SIGTERM would wait for those who are still connected
+                server.wait(WAIT_S)
+
+
+def _wait(below: Path, port: int, server: "subprocess.Popen[bytes]") -> None:
+    end = time.monotonic() + WAIT_S
+    while subprocess.run([below / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(port)], check=False).returncode:
+        assert server.poll() is None, "it starts"
+        assert time.monotonic() < end, "it answers"
+        time.sleep(0.1)
+
+
+def _free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
