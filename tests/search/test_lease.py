@@ -201,8 +201,8 @@ def test_an_epoch_never_comes_again_and_the_older_one_cannot_write(address: str,
 
 MOUNTED = """\
 /dev/sda1 / ext4 rw,relatime 0 0
-server:/home /home nfs4 rw,vers=4.2 0 0
-/dev/sdb1 /home/ada/fast xfs rw 0 0
+server:/srv /srv nfs4 rw,vers=4.2 0 0
+/dev/sdb1 /srv/ada/fast xfs rw 0 0
 //server/share /mnt/with\\040blank cifs rw 0 0
 ada@server: /mnt/far fuse.sshfs rw 0 0
 /dev/sdc1 /mnt/far ext4 rw 0 0
@@ -213,8 +213,8 @@ ada@server: /mnt/far fuse.sshfs rw 0 0
     ("path", "kind"),
     [
         ("/var/x.db", None),
-        ("/home/ada/x.db", "nfs4"),
-        ("/home/ada/fast/x.db", None),
+        ("/srv/ada/x.db", "nfs4"),
+        ("/srv/ada/fast/x.db", None),
         ("/mnt/with blank/x.db", "cifs"),
         ("/mnt/far/x.db", None),
     ],
