@@ -5,8 +5,9 @@ from pathlib import Path
 
 import optuna
 
+from assay.search.about import study_name
 from assay.search.clock import SEARCHED, Clock
-from assay.search.study import Study, study_name
+from assay.search.study import Study
 from searches import drive, opened, params_of
 
 

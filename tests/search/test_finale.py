@@ -115,22 +115,23 @@ def test_without_another_than_the_base_recipe_there_are_no_finals(tmp_path: Path
         assert finals_of(study, "off") is None
 
 
-def chosen(folder: Path, base: float, *, prefer_base: bool) -> tuple[Choice, int]:
-    """The choice where the base recipe is worth `base` more than it seemed; and the search's own."""
+def chosen(folder: Path, behind: float, *, prefer_base: bool) -> tuple[Choice, int]:
+    """The choice where the base recipe is truly worse than the search's winner by `behind`; and that."""
     with searched(folder) as study, open_tracker(Tracking(), folder, {}) as tracker:
-        play(finale_of(study, finals(study), tracker), base=base)
         best = study.best()
         assert best is not None
+        more = best.score - study.tried()[0].score - behind
+        play(finale_of(study, finals(study), tracker), base=more)
         return select(study, finals(study), prefer_base=prefer_base), best.number
 
 
 def test_the_base_recipe_is_kept_where_nothing_is_shown_to_be_better(tmp_path: Path) -> None:
-    better, best = chosen(tmp_path / "better", -0.05, prefer_base=True)
+    better, best = chosen(tmp_path / "better", 0.05, prefer_base=True)
     assert better.won.number == best != 0, "what is shown to be better wins"
     assert better.verdict is not None
     assert better.verdict.shown
-    near, _ = chosen(tmp_path / "near", 0.006, prefer_base=True)
-    free, _ = chosen(tmp_path / "free", 0.006, prefer_base=False)
+    near, _ = chosen(tmp_path / "near", 0.001, prefer_base=True)
+    free, _ = chosen(tmp_path / "free", 0.001, prefer_base=False)
     assert near.verdict == free.verdict
     assert near.verdict is not None
     assert not near.verdict.shown

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from assay.errors import InputError
 from assay.params import Recipe
-from assay.search.study import INTERRUPTED, Study, study_name
+from assay.search.about import study_name
+from assay.search.study import INTERRUPTED, Study
 from assay.search.trial import Stay
 from searches import drive, opened, params_of, value_of
 

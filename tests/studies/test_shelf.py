@@ -8,7 +8,7 @@ import pytest
 
 from assay.errors import InputError
 from assay.search import STUDIES
-from assay.search.study import searched_base, study_name
+from assay.search.about import searched_base, study_name
 from assay.studies.shelf import Shelf, current
 from assay.studies.words import list_studies, show_study
 from prepared import write_train

@@ -18,8 +18,8 @@ from assay.finals import Run as Key  # a trial's number, a seed's index
 from assay.params import with_values
 from assay.search.course import GO_ON, trial_name
 from assay.search.lease import Superseded
-from assay.search.study import MACHINE_TRIES, Rerun, Study
-from assay.search.trial import BASE_NUMBER, COMPLETE, Asked
+from assay.search.study import MACHINE_TRIES, Study
+from assay.search.trial import BASE_NUMBER, COMPLETE, Asked, Rerun
 from assay.terminal import Progress
 from assay.tracking import Run, Tracker
 

@@ -7,13 +7,11 @@ exact. A trial that has ended is `OVER` until those that began before it have co
 see policy.py.
 """
 
-import json
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from hashlib import blake2b
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -22,6 +20,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from assay.errors import InputError
 from assay.params import Recipe, Search, flat, seconds_of
+from assay.search.about import about, searched_base, study_name
 from assay.search.clock import Clock
 from assay.search.earlier import ABOUT, check_names, first_points
 from assay.search.front import best_among
@@ -42,6 +41,7 @@ from assay.search.trial import (
     STAY,
     STOPPED,
     Asked,
+    Rerun,
     Stay,
     Tried,
     as_tried,
@@ -49,27 +49,12 @@ from assay.search.trial import (
     newest,
 )
 
-FORMAT = 3  # of what we keep in a study; another format is another study
 INTERRUPTED = "the search was interrupted"
 WORKER_LOST = "its worker died"  # for the first time, and not by what the trial did
 ANEW = (INTERRUPTED, WORKER_LOST)  # reasons of trials that are asked anew
 FINAL = "final"  # the first word of the user attribute of the study for each run of the finals
-# Settings of a search that are no part of its policy, or are told beside it.
-ELSEWHERE = {
-    *("trials", "budget", "epochs", "workers", "resources", "trial_timeout", "metric", "pick", "storage", "space"),
-    *("finals", "prefer_base", "storage_path"),
-}
 MACHINE_TRIES = 1  # more for a trial whose worker died
 HOPELESS = 8  # so many first trials, all failed: the rest would fail too
-
-
-@dataclass(frozen=True)
-class Rerun:
-    """A run of the finals that has ended. `value` is its best epoch's; None: it failed, for a reason."""
-
-    value: float | None
-    seconds: float
-    reason: str | None
 
 
 @dataclass
@@ -406,26 +391,3 @@ class Study:
 
     def _tried(self, number: int) -> Tried:
         return self._ended.get(number) or as_tried(number, self._trial(number), self.sign)
-
-
-def searched_base(search: Search, recipe: Recipe) -> Recipe:
-    """The base recipe as it is searched: trained as long as a trial is."""
-    return recipe if search.epochs is None else recipe.model_copy(update={"epochs": search.epochs})
-
-
-def about(search: Search, base: Recipe, metric: str, version: str) -> dict[str, Any]:
-    """What a study is of, as JSON: enough to read its trials without the params.yaml that it came from."""
-    space = {name: vary.model_dump() for name, vary in search.space.items()}
-    policy = search.model_dump(exclude=ELSEWHERE)
-    if not search.earlier:
-        del policy["from"]  # as a study of an older Assay says it
-    said = {"metric": metric, "data_version": version, "policy": policy, "recipe": flat(base), "space": space}
-    said |= {"costs": search.costs} if search.costs else {}
-    whole: dict[str, Any] = json.loads(json.dumps(said, default=str))
-    return whole
-
-
-def study_name(search: Search, base: Recipe, metric: str, version: str) -> str:
-    """A hash of all that a search's outcome hangs on but its budget and its workers."""
-    said = json.dumps([FORMAT, about(search, base, metric, version)])
-    return blake2b(said.encode(), digest_size=6).hexdigest()

@@ -65,6 +65,15 @@ class Tried:
         return self.value
 
 
+@dataclass(frozen=True)
+class Rerun:
+    """A run of the finals that has ended. `value` is its best epoch's; None: it failed, for a reason."""
+
+    value: float | None
+    seconds: float
+    reason: str | None
+
+
 def newest(trials: Iterable[FrozenTrial]) -> dict[int, FrozenTrial]:
     """The trial that is meant by each number: of all that bear it the last; by number."""
     last = {each.user_attrs[NUMBER]: each for each in trials if NUMBER in each.user_attrs}
