@@ -2,12 +2,13 @@
 
 import json
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,24 @@ def driving(folder: Path, search: dict[str, Any], seconds: float = 60.0) -> Iter
         finally:
             with suppress(ProcessLookupError):
                 driver.kill()
+
+
+def stop_between_writes(driver: "subprocess.Popen[str]", address: str) -> None:
+    """Stop it. In the midst of a write sqlite's file would stay locked, and nobody on its machine could go on."""
+
+    def stopped() -> bool:
+        driver.send_signal(signal.SIGSTOP)
+        if not address.startswith("sqlite:///"):
+            return True
+        with closing(sqlite3.connect(address.removeprefix("sqlite:///"), timeout=0)) as connection:
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError:
+                driver.send_signal(signal.SIGCONT)
+                return False
+        return True
+
+    seen(stopped)
 
 
 def seen(what: Callable[[], Any]) -> Any:
@@ -139,7 +158,7 @@ def test_a_driver_that_was_stopped_while_its_lease_ran_out_wakes_up_and_writes_n
     name = name_of(search, tmp_path)
     with driving(tmp_path, search, seconds=2.0) as driver:
         seen(lambda: begun(address, name) > 3)
-        driver.send_signal(signal.SIGSTOP)
+        stop_between_writes(driver, address)
         seen(lambda: not is_running(address, name))
         with opened(tmp_path, 500, **search) as study:
             drive(study, 2)
