@@ -1,6 +1,7 @@
 """Workers that hang and workers that die: what that costs, with a real Ray."""
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -125,3 +126,10 @@ def test_a_trial_whose_worker_is_killed_twice_fails_even_where_its_driver_dies_i
     assert f"search: trial {number} failed: {reason}" in said
     assert number == "0"
     assert {status for _name, status in statuses(tmp_path)} == {"FINISHED", "KILLED", "FAILED"}
+
+
+def test_where_memory_is_short_the_search_does_not_end(tmp_path: Path, undisturbed: Path) -> None:
+    environment = os.environ | {"RAY_memory_usage_threshold": "0.01"}  # Ray's own watch would kill each worker at once
+    ended = subprocess.run([*PROGRAM, str(tmp_path), "2"], env=environment, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    assert results(tmp_path) == results(undisturbed)

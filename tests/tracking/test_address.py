@@ -151,7 +151,7 @@ def test_a_database_in_a_place_that_is_no_folder_is_refused(bare_root: Path) -> 
 @pytest.mark.parametrize(
     ("uri", "why"),
     [
-        ("postgresql://me:secret@127.0.0.1:1/runs", "needs a package that is missing"),
+        ("postgresql+psycopg2://me:secret@127.0.0.1:1/runs", "needs a package that is missing"),
         ("nonsense://somewhere", "is no address of a store"),
         ("mysqll://me@host/runs", "is no address of a store"),
     ],

@@ -40,7 +40,12 @@ QUIET = {  # of a process that has not set them otherwise; each was seen to save
     "TUNE_GLOBAL_CHECKPOINT_S": "1000000000",  # the study is the truth; Tune's snapshot is not read
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
 }
-LOCAL = {"RAY_AUTH_MODE": "disabled"}  # loopback only; a cluster keeps its own
+LOCAL = {  # a cluster keeps its own
+    "RAY_AUTH_MODE": "disabled",  # loopback only
+    # Where memory ends the kernel kills a worker, which costs its trial; what Ray's own watch kills, Tune does not take
+    # for a worker's death, and the search would end.
+    "RAY_memory_monitor_refresh_ms": "0",
+}
 TRIES = (
     "RAY_gcs_server_port_wait_time_s"  # of half a minute each, to speak with a cluster; Ray's own are for ten minutes
 )
