@@ -26,7 +26,7 @@ WRONG = {  # params.yaml → the sentence, after `params.yaml:`
     SEARCH + "  storage: foo://x": "4: search.storage is 'foo://x'; it cannot be opened (",
     SEARCH + "  storage: sqlite:///nowhere/x.db": "4: search.storage is 'sqlite:///nowhere/x.db'; there is no such",
     SEARCH + "  storage: sqlite:///garbage.db": "4: search.storage is 'sqlite:///garbage.db'; it cannot be opened (",
-    SEARCH + "  from: [3b15352c66a3]": "4: search.from has '3b15352c66a3', which is no study here; it must be []",
+    SEARCH + "  from: [41c2816d801c]": "4: search.from has '41c2816d801c', which is no study here; it must be []",
     SEARCH + "  resources: {cpu: 9999}": "4: search.resources.cpu is 9999; this machine has ",
     SEARCH + "  resources: {gpu: 64}": "4: search.resources.gpu is 64; this machine has ",
     SEARCH + "recipe: {precision: fp16}": "4: recipe.precision is 'fp16', which needs a GPU; on this cpu",

@@ -27,6 +27,7 @@ from assay.search.space import Space
 from assay.search.trial import BASE_NUMBER, FAILED, PRUNED, RUNNING, Tried
 
 STARTUP, FEWEST_STARTUP, PART = 10, 4, 5  # a start of a fifth of the budget, between these
+TURNS_FROM = 30  # trials that TPE has to learn from; then what one model overlooks the other may see
 PROOF = 10  # of so many trials one is drawn at random, against a model that has locked itself in
 MOST_GAUSSIAN = 250  # trials that a Gaussian process is asked about; of more it takes too long, and knows no more
 SLOWEST = 2  # times longer than others a trial's epoch may take, and nobody waits for it
@@ -65,9 +66,10 @@ class Drawing:
     """Draws trials. What is not known of one is handled as if it still ran: at the last rung it is known to have
     reached it counts like one that was stopped there.
 
-    `auto` begins with points that leave no gap, goes on with a Gaussian process and TPE in turn, and with TPE alone
-    where the first has become too large; one in ten is drawn at random. benchmarks/search_quality.py holds it against
-    the others. `tried` gives a trial by its number; the points `first` come before all but the base recipe, trial 0.
+    `auto` begins with points that leave no gap, goes on with a Gaussian process, later with that and TPE in turn, and
+    with TPE alone where the first has become too large; one in ten is drawn at random. benchmarks/search_quality.py
+    holds it against the others. `tried` gives a trial by its number; the points `first` come before all but the base
+    recipe, trial 0.
     """
 
     def __init__(
@@ -144,7 +146,7 @@ class Drawing:
             return self._samplers[self._name]
         if self._name == "auto" and number > STARTUP and number % PROOF == PROOF - 1:
             return self._samplers["proof"]
-        in_turn = self._name == "auto" and number % 2 == 0  # what one model overlooks the other may see
+        in_turn = self._name == "auto" and number >= TURNS_FROM and number % 2 == 0
         if self._name == "tpe" or in_turn or number > MOST_GAUSSIAN:
             return self._samplers["tpe"]
         return self._samplers["gp"]
