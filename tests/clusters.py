@@ -102,7 +102,7 @@ class Cluster:
     def _start(self, *options: str) -> Node:
         node = Node(secrets.token_hex(4))
         environment = {name: value for name, value in os.environ.items() if not name.startswith(NO_ADDRESS)}
-        command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--disable-usage-stats"]
+        command = [self._python(), "-m", "ray.scripts.scripts", "start", "--block", "--disable-usage-stats"]
         command += [f"--node-ip-address={HOST}", f"--object-store-memory={STORE_BYTES}"]
         command += [f"--dashboard-agent-listen-port={free_port()}", *options]
         place = self.folder / node.mark  # of its own, as each machine has: there Ray unpacks what travels
@@ -123,6 +123,13 @@ class Cluster:
         assert process.poll() is None, said.read_text()
         self.nodes.append(node)
         return node
+
+    def _python(self) -> Path:
+        """This Python by a path without a blank, which `ray start` would not quote."""
+        environment = self.folder / "python"
+        if not environment.exists():
+            environment.symlink_to(sys.prefix)
+        return environment / Path(sys.executable).relative_to(sys.prefix)
 
     def stop(self) -> None:
         self._life.close()
