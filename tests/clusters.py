@@ -102,6 +102,7 @@ class Cluster:
     def _start(self, *options: str) -> Node:
         node = Node(secrets.token_hex(4))
         environment = {name: value for name, value in os.environ.items() if not name.startswith(NO_ADDRESS)}
+        bin_of_node = str(self._python().parent)  # where a job finds its `python`
         command = [self._python(), "-m", "ray.scripts.scripts", "start", "--block", "--disable-usage-stats"]
         command += [f"--node-ip-address={HOST}", f"--object-store-memory={STORE_BYTES}"]
         command += [f"--dashboard-agent-listen-port={free_port()}", *options]
@@ -111,7 +112,9 @@ class Cluster:
         log = self._life.enter_context((place / "start.log").open("w"))
         process = subprocess.Popen(
             command,
-            env=environment | self.credentials | {MARK: node.mark},
+            env=environment
+            | self.credentials
+            | {MARK: node.mark, "PATH": os.pathsep.join([bin_of_node, environment["PATH"]])},
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
