@@ -4,11 +4,7 @@ killed in tests.
 
 import contextlib
 import os
-import pwd
 import secrets
-import shutil
-import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -21,18 +17,13 @@ import pytest
 
 from assay.tracking import ui
 from clones import wait_for
+from databases import free_port, postgresql, programs
 
 HOST = "127.0.0.1"
 SUBMIT = ("ray", "job", "submit", "--working-dir", ".", "--", "python", "pipeline/search.py")
 MARK = "ASSAY_TEST_NODE"  # in the environment of whatever a node began
 STORE_BYTES = 100_000_000  # of a node's objects
 NO_ADDRESS = ("RAY_", "MLFLOW_", "PYTHONPATH")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass(frozen=True)
@@ -102,8 +93,9 @@ class Cluster:
     def _start(self, *options: str) -> Node:
         node = Node(secrets.token_hex(4))
         environment = {name: value for name, value in os.environ.items() if not name.startswith(NO_ADDRESS)}
-        bin_of_node = str(self._python().parent)  # where a job finds its `python`
-        command = [self._python(), "-m", "ray.scripts.scripts", "start", "--block", "--disable-usage-stats"]
+        python = self._python()
+        environment["PATH"] = os.pathsep.join([str(python.parent), environment["PATH"]])  # a job types `python`
+        command = [python, "-m", "ray.scripts.scripts", "start", "--block", "--disable-usage-stats"]
         command += [f"--node-ip-address={HOST}", f"--object-store-memory={STORE_BYTES}"]
         command += [f"--dashboard-agent-listen-port={free_port()}", *options]
         place = self.folder / node.mark  # of its own, as each machine has: there Ray unpacks what travels
@@ -112,9 +104,7 @@ class Cluster:
         log = self._life.enter_context((place / "start.log").open("w"))
         process = subprocess.Popen(
             command,
-            env=environment
-            | self.credentials
-            | {MARK: node.mark, "PATH": os.pathsep.join([bin_of_node, environment["PATH"]])},
+            env=environment | self.credentials | {MARK: node.mark},
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
@@ -163,40 +153,7 @@ def mlflow_server(folder: Path) -> Iterator[str]:
 @contextlib.contextmanager
 def postgres() -> Iterator[str]:
     """The address of an empty database in a server of its own, on loopback; a skip where there is no PostgreSQL."""
-    place = _postgres_place()
-    with tempfile.TemporaryDirectory(prefix="p", dir="/tmp") as folder:
-        data, port, owner = Path(folder) / "data", free_port(), _unprivileged()
-        if owner is not None:
-            shutil.chown(folder, owner)
-        subprocess.run(
-            [place / "initdb", "--pgdata", data, "--username=assay", "--auth=trust", "--no-sync", "--encoding=UTF8"],
-            user=owner,
-            cwd=folder,
-            check=True,
-            capture_output=True,
-        )
-        command = [place / "postgres", "-D", data, "-p", str(port), "-h", HOST, "-k", "", "-F"]
-        with subprocess.Popen(command, user=owner, cwd=folder, stderr=subprocess.DEVNULL) as server:
-            try:
-                ready = [place / "pg_isready", "-h", HOST, "-p", str(port), "-q"]
-                wait_for(lambda: subprocess.run(ready, check=False).returncode == 0, "a database that answers")
-                yield f"postgresql://assay@{HOST}:{port}/postgres"
-            finally:
-                server.send_signal(signal.SIGQUIT)  # at once: nothing of it is kept
-
-
-def _postgres_place() -> Path:
-    """The folder of PostgreSQL's programs, the newest where there are several."""
-    found = shutil.which("postgres")
-    places = [Path(found).resolve().parent] if found else sorted(Path("/usr/lib/postgresql").glob("*/bin"))
-    if not places:
+    if (below := programs()) is None:
         pytest.skip("there is no PostgreSQL on this machine")
-    return places[-1]
-
-
-def _unprivileged() -> str | None:
-    """Whom PostgreSQL runs as where we are root, which it refuses; None: ourselves."""
-    if os.geteuid() != 0:
-        return None
-    known = {each.pw_name for each in pwd.getpwall()}
-    return next(name for name in ("postgres", "nobody") if name in known)
+    with postgresql(below) as address:
+        yield address

@@ -31,7 +31,7 @@ def postgresql(below: Path) -> Iterator[str]:
     with tempfile.TemporaryDirectory(prefix="pg", dir="/tmp") as folder:
         if user is not None:
             shutil.chown(folder, user)
-        data, port = Path(folder) / "data", _free_port()
+        data, port = Path(folder) / "data", free_port()
         made = [below / "initdb", "-D", data, "-U", "assay", "-A", "trust", "--no-sync", "-E", "UTF8"]
         subprocess.run(made, check=True, capture_output=True, user=user, cwd=folder)
         command = [below / "postgres", "-D", data, "-h", "127.0.0.1", "-p", str(port), "-k", folder, "-F"]
@@ -53,7 +53,7 @@ def _wait(below: Path, port: int, server: "subprocess.Popen[bytes]") -> None:
         time.sleep(0.1)
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         return int(found.getsockname()[1])
