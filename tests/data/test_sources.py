@@ -280,3 +280,13 @@ def test_names_that_are_no_utf8_are_read_and_can_be_written(tmp_path: Path) -> N
     assert list(source.labels()) == [raw.labels for raw in found]
     assert "\n".join(source.notes).encode() == b"of no known kind, ignored: cat/\\xfe.txt."
     assert all(decode(raw.read(), Data(image_size=16)) for raw in found)
+
+
+def test_a_hub_folder_that_is_refused_leaves_no_cache_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    caches, empty = tmp_path / "caches", tmp_path / "empty"
+    caches.mkdir()
+    empty.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(caches))
+    with pytest.raises(InputError, match="is not a data set that `datasets` can read"):
+        open_source(Data(source="hub", path=str(empty)))
+    assert [path for path in caches.iterdir() if path.name.startswith("assay-hub-")] == []

@@ -33,7 +33,11 @@ def open_hub(path: str, columns: Columns) -> "Hub":
         raise InputError(f"data.path: {path} is a file; set data.source: table, or name the folder that it lies in.")
     # What is converted on the way goes to a folder of our own: a home may be read-only, and a cache may be stale.
     cache = tempfile.mkdtemp(prefix="assay-hub-")
-    source = Hub(path, _from_folder(folder, cache), columns, folder)
+    try:
+        source = Hub(path, _from_folder(folder, cache), columns, folder)
+    except BaseException:  # nobody is left who would take it away
+        shutil.rmtree(cache, ignore_errors=True)
+        raise
     weakref.finalize(source, shutil.rmtree, cache, ignore_errors=True)
     return source
 

@@ -131,7 +131,7 @@ def write_report(study: Study, choice: Choice, path: Path) -> dict[str, Any]:
 
 
 def _importance(study: Study) -> dict[str, dict[str, float]]:
-    """How much of the differences between trials each parameter predicts alone; nothing of too few trials."""
+    """How much of the trials' order each parameter predicts alone; nothing of too few trials."""
     found = importance_of(study.space.varying, study.tried())
     return {} if found is None else {name: share.rounded() for name, share in found.shares.items()}
 
