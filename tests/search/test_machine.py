@@ -110,3 +110,33 @@ def test_a_cluster_that_does_not_answer_is_left_by_ctrl_c() -> None:
     assert driver.returncode == 130
     assert "Run the same command again" in said.decode()
     assert not folder.exists()
+
+
+RETIRING = """
+import time
+import ray
+from assay.params import Search
+from assay.search.machine import Machine
+
+class Holds:
+    def __init__(self, held):
+        self.held, self.itself = held, self
+
+with Machine(Search()) as machine:
+    machine.wait()
+    kept = ray.put(b"kept")
+    held = [ray.ObjectRef(kept.binary()) for _ in range(300_000)]
+    machine.retire()
+    while machine._thread.is_alive() and held:
+        for _ in range(50):
+            Holds(held.pop())
+        time.sleep(0.001)
+    assert held, "it took longer than they last"
+print("over")
+"""
+
+
+def test_what_is_collected_while_ray_ends_does_not_end_the_process() -> None:
+    """As what Tune leaves behind, of which Ray would be told when it is no more."""
+    ended = subprocess.run([sys.executable, "-c", RETIRING], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout) == (0, "over\n"), ended.stderr

@@ -6,6 +6,7 @@ ends Ray's processes with the thread that began them, and so they also die with 
 of Ray wait a minute for an answer before they do).
 """
 
+import gc
 import os
 import re
 import shlex
@@ -147,7 +148,7 @@ class Machine:
             self._up.set()
         self._over.wait()
         if self._error is None:
-            ray.shutdown()
+            _shut_down()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _how(self) -> dict[str, Any]:
@@ -167,6 +168,18 @@ class Machine:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+
+def _shut_down() -> None:
+    """End Ray beside other work. That must collect no handle or reference which Tune has left meanwhile: told of one
+    while it ends, Ray ends the process."""
+    import ray
+
+    gc.disable()
+    try:
+        ray.shutdown()
+    finally:
+        gc.enable()
 
 
 def rooms(node: Mapping[str, float], each: Resources) -> int:
