@@ -13,9 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import pytest
 
 import searches
 from searches import results, statuses
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 PROGRAM = [sys.executable, str(Path(searches.__file__))]
 WAIT_S = 280

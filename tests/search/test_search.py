@@ -114,6 +114,8 @@ def finished(root: Path) -> int:
     return journals[0].read_text().count('"op_code":6') if journals else 0
 
 
+@pytest.mark.e2e
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
 def test_a_driver_that_is_stopped_is_gone_with_its_ray_and_the_same_command_ends_as_one_worker_alone(
     tmp_path: Path, number: signal.Signals, undisturbed: Path
