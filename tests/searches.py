@@ -1,5 +1,5 @@
 """Small searches for tests: settings, a study that is driven by hand, and a whole search, also as a program to be
-killed: `python searches.py ROOT WORKERS [SETTINGS OF THE SEARCH AS JSON]`.
+killed: `python searches.py ROOT WORKERS [SETTINGS OF THE SEARCH, AND `tracking` AS AN ADDRESS, AS JSON]`.
 """
 
 import csv
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from assay.folds import Kin
-from assay.params import Params, Recipe
+from assay.params import Params, Recipe, Tracking
 from assay.search.study import Study
 
 if TYPE_CHECKING:
@@ -71,11 +71,12 @@ def results(root: Path) -> tuple[str, list[dict[str, str]]]:
     return (root / "out/report.json").read_text(), rows
 
 
-def statuses(root: Path) -> Counter[tuple[str, str]]:
-    """The runs of a search in MLflow: how often each (name without its recipe, status) is there."""
+def statuses(root: Path, store: str | None = None) -> Counter[tuple[str, str]]:
+    """The runs of a search in MLflow: how often each (name without its recipe, status) is there; `store`: None is the
+    one below `root`."""
     from mlflow.tracking import MlflowClient
 
-    client = MlflowClient(f"sqlite:///{root / 'mlruns/mlflow.db'}")
+    client = MlflowClient(store or f"sqlite:///{root / 'mlruns/mlflow.db'}")
     found = client.search_runs([each.experiment_id for each in client.search_experiments()])
     return Counter((" ".join(run.info.run_name.split(" ")[:2]), run.info.status) for run in found)
 
@@ -85,7 +86,9 @@ def main() -> None:
     from assay.search import begin
 
     told = json.loads(sys.argv[3]) if len(sys.argv) > 3 else {}
+    tracking = Tracking(uri=told.pop("tracking", None))
     params = params_of(TRIALS, recipe={"epochs": 40, "backbone": "mlp"}, workers=workers, **told)
+    params = params.model_copy(update={"tracking": tracking})
     with begin(params) as machine:
         run(root, params, machine)
 

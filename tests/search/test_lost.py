@@ -136,3 +136,33 @@ def test_where_memory_is_short_the_search_does_not_end(tmp_path: Path, undisturb
     ended = subprocess.run([*PROGRAM, str(tmp_path), "2"], env=environment, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr
     assert results(tmp_path) == results(undisturbed)
+
+
+def test_where_the_ray_of_this_machine_dies_it_is_said_and_the_same_command_goes_on(
+    tmp_path: Path, undisturbed: Path
+) -> None:
+    with searching(tmp_path, 1) as driver:
+        seen(driver, lambda: reported(tmp_path) > 3)
+        [raylet] = [each for each in psutil.Process(driver.pid).children() if each.name() == "raylet"]
+        raylet.kill()
+        _, said = driver.communicate(timeout=WAIT_S)
+        assert driver.returncode == 2, said
+        assert "search: Ray's process on this machine (raylet) died" in said
+        assert "Traceback" not in said
+    assert "RUNNING" not in {status for _name, status in statuses(tmp_path)}
+    with searching(tmp_path, 1) as driver:
+        ended(driver)
+    assert results(tmp_path) == results(undisturbed)
+    assert statuses(tmp_path) == statuses(undisturbed)
+
+
+def test_a_driver_that_dies_before_its_first_trial_leaves_its_run_to_the_next_one(
+    tmp_path: Path, undisturbed: Path
+) -> None:
+    store = tmp_path / "mlruns/mlflow.db"
+    with searching(tmp_path, 1) as driver:
+        seen(driver, lambda: store.exists() and statuses(tmp_path))  # Ray comes up meanwhile
+        driver.kill()
+    with searching(tmp_path, 1) as driver:
+        ended(driver)
+    assert statuses(tmp_path) == statuses(undisturbed)

@@ -20,6 +20,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import psutil
+
 from assay.errors import InputError
 from assay.params import Resources, Search
 from assay.search.job import code
@@ -67,6 +69,7 @@ class Machine:
         self.folder = _folder()
         self._code = None if self.local else str(code(self.folder))
         self._error: BaseException | None = None
+        self._raylet: psutil.Process | None = None  # of a local Ray
         self._up, self._over = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._live, name="ray", daemon=True)
         self._thread.start()
@@ -87,6 +90,18 @@ class Machine:
             if isinstance(self._error, InputError):
                 raise self._error
             raise InputError(f"Ray does not start {where}: {_reason(self._error)}") from self._error
+
+    def check(self) -> None:
+        """Raise where the Ray of this machine is dead: it would take this process along, seconds later.
+
+        Raises:
+            InputError: it is. Nothing is lost, and the next start has another.
+        """
+        if self._raylet is not None and not _runs(self._raylet):
+            raise InputError(
+                "search: Ray's process on this machine (raylet) died, as where memory ends; what is done is kept. Run "
+                "the same command again to go on."
+            )
 
     def workers(self) -> int:
         """How many trials run at once: what was asked for, or what the machine holds.
@@ -142,6 +157,7 @@ class Machine:
                 _reach(self.address)
                 os.environ.setdefault(TRIES, "1")
             ray.init(**self._how())
+            self._raylet = _raylet() if self.local else None
         except Exception as error:  # noqa: BLE001  # border to Ray; `wait` raises it in the thread that waits
             self._error = error
         finally:
@@ -168,6 +184,18 @@ class Machine:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+
+def _raylet() -> psutil.Process | None:
+    return next((child for child in psutil.Process().children() if child.name() == "raylet"), None)
+
+
+def _runs(process: psutil.Process) -> bool:
+    """Whether it has not ended; a child that nobody has waited for is no more either."""
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _shut_down() -> None:

@@ -84,7 +84,7 @@ class Study:
         self._study, self._lease = opened(search.storage, self.name, folder, direction)
         try:
             self._store = self._study._storage
-            self._describe(about(search, base, metric, version))
+            known = self._describe(about(search, base, metric, version))
             self.clock = Clock(self._study, None if search.budget is None else seconds_of(search.budget))
             self.first = first_points(self._study, search.earlier, folder, search.storage, self.space)
             self._halving = Halving(search.min_epochs, search.reduction, self.sign, search.pruner, base.epochs)
@@ -96,7 +96,7 @@ class Study:
             self.tally = Tally(self.sign)  # of those of the budget
             self._again: dict[int, dict[str, Any]] = {}  # number → what was drawn, of trials to be asked anew
             self._take_over()
-            self.resumed = bool(self._keys)
+            self.resumed = known or bool(self._keys)
         except BaseException:
             self._lease.release()
             raise
@@ -345,10 +345,13 @@ class Study:
             stay = [trial.stay.worker, round(trial.stay.begin, 3), round(trial.stay.end, 3)]
             self._store.set_trial_user_attr(trial.key, STAY, stay)
 
-    def _describe(self, said: dict[str, Any]) -> None:
-        """Let the study say what it is of, for those who find it without its params.yaml; once."""
-        if ABOUT not in self._study.user_attrs:
+    def _describe(self, said: dict[str, Any]) -> bool:
+        """Let the study say what it is of, for those who find it without its params.yaml. Whether it did so before:
+        then the search's run may be there too, although no trial is."""
+        known = ABOUT in self._study.user_attrs
+        if not known:
             self._study.set_user_attr(ABOUT, said)
+        return known
 
     def _take_over(self) -> None:
         """Go on where another driver stopped: what it left on its way fails and is asked anew, what had ended waits for

@@ -90,7 +90,7 @@ def run_trials(
             max_concurrent_trials=2 * workers,  # those that run and those that keep their worker for the next one
             reuse_actors=True,
             search_alg=ask,
-            scheduler=Judge(jobs, ask, search),
+            scheduler=Judge(jobs, ask, search, machine.check),
         ),
         run_config=tune.RunConfig(
             name=jobs.name,
@@ -157,9 +157,9 @@ class Judge(FIFOScheduler):
     nobody waits for, and another takes seconds to come up.
     """
 
-    def __init__(self, jobs: Jobs, ask: Ask, search: Search) -> None:
+    def __init__(self, jobs: Jobs, ask: Ask, search: Search, check_machine: Callable[[], None]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.jobs, self.ask = jobs, ask
+        self.jobs, self.ask, self.check_machine = jobs, ask, check_machine
         self.gpu, self.timeout = search.resources.gpu, search.trial_timeout
         self._keeping: list[Trial] = []
         self._without: set[str] = set()  # machines that promised a GPU and have none
@@ -190,6 +190,7 @@ class Judge(FIFOScheduler):
 
     def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
         """The trial that takes over a kept worker: Tune looks here once a turn, before it looks for workers itself."""
+        self.check_machine()
         self.jobs.check_owned()
         self._end_silent(tune_controller)
         taking, self.ask.offered = self.ask.offered, None
