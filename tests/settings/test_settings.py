@@ -7,7 +7,7 @@ from typing import Any
 
 import hypothesis
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
@@ -202,6 +202,8 @@ recipe_values = st.fixed_dictionaries(
 )
 
 
+@example(values={"backbone": "\x85"})  # a line break to YAML
+@example(values={"class_weights": {"Müll\u2028": 2.0}})
 @given(values=recipe_values)
 @hypothesis.settings(max_examples=15)  # YAML in pure Python takes its time
 def test_a_recipe_survives_being_written_and_read(values: dict[str, Any], tmp_path: Path) -> None:

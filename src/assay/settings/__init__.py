@@ -52,6 +52,7 @@ def write_recipe(recipe: Recipe, path: str | Path) -> None:
     """Write every field of `recipe` as plain YAML in the order of params.py: equal recipes give equal bytes."""
     writer = YAML(typ="safe", pure=True)
     writer.default_flow_style = False
+    writer.allow_unicode = False  # escaped: ruamel writes a line break of Unicode as it is and reads it as a blank
     writer.sort_base_mapping_type_on_output = False  # type: ignore[assignment]  # ruamel declares it None
     with open(path, "w", encoding="utf-8") as file:
         writer.dump(nested(flat(recipe)), file)
