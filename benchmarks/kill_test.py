@@ -42,9 +42,10 @@ import psutil
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 import searches
-from clones import wait_for
-from clusters import HOST, cluster
-from databases import free_port, postgresql, programs
+from clones import named, wait_for
+from clusters import cluster
+from databases import postgresql, programs
+from servers import mlflow_server
 
 SEARCH: dict[str, Any] = {"epochs": 60}
 STARTS, LONGEST_S, AWAY_S = 6, 300, 5
@@ -88,7 +89,6 @@ class Project:
                 return
             if self.starts >= STARTS:
                 raise RuntimeError(f"it does not end well:\n{said}")
-            time.sleep(1)
 
     @property
     def runs(self) -> "Counter[tuple[str, str]]":
@@ -104,7 +104,7 @@ def driver(process: "subprocess.Popen[str]") -> None:
 
 
 def worker(process: "subprocess.Popen[str]") -> None:
-    for each in below(process, "ray::ResourceTrainable"):
+    for each in below(process, searches.WORKER):
         each.kill()
 
 
@@ -121,7 +121,7 @@ def stopped(project: Project, process: "subprocess.Popen[str]") -> None:
             said, _ = other.communicate(timeout=LONGEST_S)
         if REFUSED not in said:
             break
-        time.sleep(AWAY_S)
+        time.sleep(AWAY_S)  # a refusal costs a start; the lease runs for a minute
     if other.returncode != 0:
         raise RuntimeError(f"who took over did not end well:\n{said}")
     process.send_signal(signal.SIGCONT)
@@ -142,110 +142,63 @@ def disk(project: Project, process: "subprocess.Popen[str]") -> None:
 
 def below(process: "subprocess.Popen[str]", name: str) -> list[psutil.Process]:
     """Its processes of that name; waits until there is one, or the search is over."""
-    found: list[psutil.Process] = []
-
-    def look() -> bool:
-        with suppress(psutil.NoSuchProcess):
-            children = psutil.Process(process.pid).children(recursive=True)
-            found[:] = [each for each in children if _name(each).startswith(name)]
-        return bool(found) or process.poll() is not None
-
-    wait_for(look, name)
-    return found
+    wait_for(lambda: named(process, name) or process.poll() is not None, name)
+    return named(process, name)
 
 
-def _name(process: psutil.Process) -> str:
-    try:
-        return process.name()
-    except psutil.NoSuchProcess:
-        return ""
+class Missing(Exception):
+    """This machine does not allow a kind."""
 
 
 @contextmanager
 def on_its_own_disk(folder: Path) -> Iterator[tuple[Project, Hit]]:
     command = ["mount", "-t", "tmpfs", "-o", f"size={DISK}", "tmpfs", str(folder)]
-    subprocess.run(command, check=True, capture_output=True)
+    mounted = subprocess.run(command, capture_output=True, text=True, check=False)
+    if mounted.returncode:
+        raise Missing(f"the right to mount a small disk ({mounted.stderr.strip()})")
     try:
         project = Project(folder)
         yield project, partial(disk, project)
     finally:
-        subprocess.run(
-            ["umount", "--lazy", str(folder)], check=True
-        )  # Ray's agents outlive a killed search by a minute
+        # Lazily: two idle agents of Ray outlive a search that was killed by a minute.
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+@contextmanager
+def database() -> Iterator[str]:
+    if (found := programs()) is None:
+        raise Missing("PostgreSQL")
+    with postgresql(found) as address:
+        yield address
 
 
 @contextmanager
 def with_a_lease(folder: Path) -> Iterator[tuple[Project, Hit]]:
-    with postgresql(_postgresql()) as address:
+    with database() as address:
         project = Project(folder, {"storage": address})
         yield project, partial(stopped, project)
 
 
-def _postgresql() -> Path:
-    if (found := programs()) is None:
-        raise FileNotFoundError("there is no PostgreSQL on this machine")
-    return found
-
-
 @contextmanager
 def on_a_cluster(folder: Path) -> Iterator[tuple[Project, Hit]]:
-    with postgresql(_postgresql()) as address, cluster() as running:
+    with database() as address, cluster() as running:
         running.head(*NODE)
-        running.node(*NODE)
+        second = running.node(*NODE)
         environment = running.credentials | {"RAY_ADDRESS": running.address}
-        yield (
-            Project(folder, {"storage": address}, workers=2, environment=environment),
-            lambda _: running.nodes[-1].kill(),
-        )
-
-
-@dataclass
-class Server:
-    """An MLflow server that can be killed and started again."""
-
-    folder: Path
-    port: int = field(default_factory=free_port)
-    process: "subprocess.Popen[bytes] | None" = None
-
-    @property
-    def address(self) -> str:
-        return f"http://{HOST}:{self.port}"
-
-    def start(self) -> None:
-        command = [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(self.port)]
-        command += ["--workers", "1", "--backend-store-uri", f"sqlite:///{self.folder / 'server.db'}"]
-        command += ["--artifacts-destination", str(self.folder / "files")]
-        quiet = subprocess.DEVNULL
-        self.process = subprocess.Popen(command, stdout=quiet, stderr=quiet, start_new_session=True)
-        wait_for(self._answers, "the MLflow server answers")
-
-    def kill(self) -> None:
-        if self.process is not None:
-            os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait()
-
-    def _answers(self) -> bool:
-        import requests
-
-        with suppress(requests.RequestException):
-            return requests.get(f"{self.address}/health", timeout=5).ok
-        return False
-
-    def go_away(self) -> None:
-        self.kill()
-        time.sleep(AWAY_S)
-        self.start()
+        project = Project(folder, {"storage": address}, workers=2, environment=environment)
+        yield project, lambda _: second.kill()
 
 
 @contextmanager
 def on_a_server(folder: Path) -> Iterator[tuple[Project, Hit]]:
-    with tempfile.TemporaryDirectory() as place:
-        server = Server(Path(place))
-        server.start()
-        try:
-            yield Project(folder, tracking=server.address), lambda _: server.go_away()
-        finally:
+    with tempfile.TemporaryDirectory() as place, mlflow_server(Path(place)) as server:
+
+        def away(_process: "subprocess.Popen[str]") -> None:
             server.kill()
+            time.sleep(AWAY_S)  # the outage
+            server.start()
+
+        yield Project(folder, tracking=server.uri), away
 
 
 @contextmanager
@@ -297,9 +250,8 @@ class Found:
 
     def __str__(self) -> str:
         counted = f"{self.lost} lost, {self.doubled} doubled, {self.running} left running"
-        return (
-            f"{self.kind} after {self.at:.1f} s, {self.starts} starts: {counted}, {'equal' if self.equal else 'OTHER'}"
-        )
+        counted += ", equal" if self.equal else ", NOT equal"
+        return f"{self.kind} after {self.at:.1f} s, {self.starts} starts: {counted}"
 
 
 def moment(kind: str, folder: Path, luck: random.Random, reference: Undisturbed) -> Found:
@@ -344,8 +296,8 @@ def main() -> None:
             luck = random.Random(f"{chosen.seed} {number}")
             try:
                 found.append(moment(kind, made(place, str(number)), luck, reference))
-            except (FileNotFoundError, PermissionError, subprocess.CalledProcessError) as error:
-                print(f"{number}: {kind} is left out: {error}", flush=True)
+            except Missing as missing:
+                print(f"{number}: {kind} is left out, missing: {missing}", flush=True)
                 kinds.remove(kind)
                 continue
             print(f"{number}: {found[-1]}", flush=True)

@@ -28,10 +28,11 @@ from typing import Any
 
 import numpy as np
 
-from curve_table import BASE, DATA, EPOCHS, RESULTS, SCALE, SPACE, TABLE, recipes
+from curve_table import BASE, DATA, EPOCHS, RESULTS, SCALE, SPACE, TABLE, counting, recipes
 
 ALLOWANCES, MANY, WORKERS = (10, 20, 40, 60), 1000, (1, 64)
 TRIALS = 600  # more than any allowance pays for
+FIRST = {name: each["choices"][0] for name, each in SPACE.items()}  # what the base recipe has
 
 
 @dataclass(frozen=True)
@@ -83,8 +84,8 @@ class Simulated:
         self.free, live, now = list(range(self.workers)), set(), 0.0
         while True:
             while self.free and study.ready and (asked := study.ask()) is not None:
-                values = {name: asked.values.get(name, _of_base(name)) for name in _counting(asked.values)}
-                self.rows[asked.number] = places()[key_of(values)], int(self.luck.integers(self.one.seconds.shape[1]))
+                recipe = key_of(counting(FIRST | asked.values))
+                self.rows[asked.number] = places()[recipe], int(self.luck.integers(self.one.seconds.shape[1]))
                 live.add(asked.number)
                 self._train(now, self.free.pop(0), asked.number, 1)
             now, worker, number, epoch = heapq.heappop(self.events)
@@ -107,16 +108,6 @@ class Simulated:
         return float(self.one.seconds[self.rows[number]])
 
 
-def _counting(values: dict[str, Any]) -> list[str]:
-    backbone = values.get("backbone", _of_base("backbone"))
-    return [name for name, each in SPACE.items() if backbone in each.get("when", {}).get("backbone", [backbone])]
-
-
-def _of_base(name: str) -> Any:
-    """What the base recipe has there: the first choice."""
-    return SPACE[name]["choices"][0]
-
-
 def searched(job: tuple[str, int, int]) -> list[float]:
     """The regret after each allowance."""
     import optuna
@@ -129,8 +120,7 @@ def searched(job: tuple[str, int, int]) -> list[float]:
     one, luck = curves(name), np.random.default_rng([seed, DATA.index(name)])
     search = {"trials": TRIALS, "epochs": EPOCHS, "min_epochs": 1, "seed": seed, "space": SPACE}
     params = Params.model_validate({"recipe": BASE, "search": search})
-    first = {each: _of_base(each) for each in _counting({})}
-    base = with_values(params.recipe, first)
+    base = with_values(params.recipe, counting(FIRST))
     found: list[float] = []
     with (
         tempfile.TemporaryDirectory() as folder,

@@ -115,15 +115,14 @@ def search(method: str, one: Task, seed: int, budget: int) -> float:
         shown.append(float(one.values[rows[-1], luck.integers(one.values.shape[1])]))
         return shown[-1]
 
-    if not method.startswith("assay "):
+    finals = method.endswith(FINALS)
+    if method.startswith("assay "):
+        sampler = method.removeprefix("assay ").removesuffix(FINALS)
+        _assays(sampler, one, seed, budget - FINALS_RUNS * finals, show)
+    else:
         _optunas(method, one, seed, budget, show)
-        return float(one.regrets[rows[int(np.argmax(shown))]])
-    sampler = method.removeprefix("assay ").removesuffix(FINALS)
-    if not method.endswith(FINALS):
-        _assays(sampler, one, seed, budget, show)
-        return float(one.regrets[rows[int(np.argmax(shown))]])
-    _assays(sampler, one, seed, budget - FINALS_RUNS, show)
-    return float(one.regrets[rows[_finals(one, rows, shown, luck)]])
+    best = _finals(one, rows, shown, luck) if finals else int(np.argmax(shown))
+    return float(one.regrets[rows[best]])
 
 
 def _finals(one: Task, rows: list[int], shown: list[float], luck: np.random.Generator) -> int:

@@ -173,6 +173,16 @@ def seen(process: "subprocess.Popen[str]", happened: Callable[[], Any], what: st
     return psutil.Process(process.pid).children(recursive=True)
 
 
+def named(process: "psutil.Process | subprocess.Popen[Any]", name: str) -> "list[psutil.Process]":
+    """The processes below one whose name begins so."""
+    found = []
+    with contextlib.suppress(psutil.NoSuchProcess):
+        for each in psutil.Process(process.pid).children(recursive=True):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                found += [each] if each.name().startswith(name) else []
+    return found
+
+
 def all_gone(processes: "list[psutil.Process]") -> None:
     """Wait until none of them runs; one that has ended and is not yet buried is gone."""
     wait_for(lambda: not any(map(_runs, processes)), "the end of every process below")

@@ -1,6 +1,4 @@
-"""A Ray cluster of several nodes on loopback, a PostgreSQL and an MLflow server, each as a person starts them; to be
-killed in tests.
-"""
+"""A Ray cluster of several nodes on loopback and a PostgreSQL, each as a person starts them; to be killed in tests."""
 
 import contextlib
 import os
@@ -15,7 +13,6 @@ from pathlib import Path
 import psutil
 import pytest
 
-from assay.tracking import ui
 from clones import wait_for
 from databases import free_port, postgresql, programs
 
@@ -137,17 +134,6 @@ def cluster() -> Iterator[Cluster]:
             yield running
         finally:
             running.stop()
-
-
-@contextlib.contextmanager
-def mlflow_server(folder: Path) -> Iterator[str]:
-    """The address of an MLflow server of its own, on loopback, with its files in `folder`."""
-    port = free_port()
-    command = [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1"]
-    command += ["--backend-store-uri", f"sqlite:///{folder / 'server.db'}"]
-    command += ["--artifacts-destination", str(folder / "files")]
-    with ui.served(command, port):
-        yield f"http://{HOST}:{port}"
 
 
 @contextlib.contextmanager

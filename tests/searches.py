@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from assay.folds import Kin
-from assay.params import Params, Recipe, Tracking
+from assay.params import Params, Recipe
 from assay.search.study import Study
 
 if TYPE_CHECKING:
@@ -24,14 +24,20 @@ SPACE: dict[str, Any] = {
     "dropout": {"low": 0.0, "high": 0.5},
 }
 TRIALS = 6  # of the program
+WORKER = "ray::ResourceTrainable"  # the name of a process in which trials run: our Worker with its resources, to Tune
 
 
 def params_of(
-    trials: int, *, space: dict[str, Any] | None = None, recipe: dict[str, Any] | None = None, **search: Any
+    trials: int,
+    *,
+    space: dict[str, Any] | None = None,
+    recipe: dict[str, Any] | None = None,
+    tracking: str | None = None,
+    **search: Any,
 ) -> Params:
     base = {"epochs": 3, "precision": "fp32", "schedule": {"name": "constant"}} | (recipe or {})
     told = {"trials": trials, "space": SPACE if space is None else space} | search
-    return Params.model_validate({"recipe": base, "search": told})
+    return Params.model_validate({"recipe": base, "search": told, "tracking": {"uri": tracking}})
 
 
 def opened(folder: Path, trials: int = 6, version: str = "v", **search: Any) -> Study:
@@ -86,9 +92,7 @@ def main() -> None:
     from assay.search import begin
 
     told = json.loads(sys.argv[3]) if len(sys.argv) > 3 else {}
-    tracking = Tracking(uri=told.pop("tracking", None))
     params = params_of(TRIALS, recipe={"epochs": 40, "backbone": "mlp"}, workers=workers, **told)
-    params = params.model_copy(update={"tracking": tracking})
     with begin(params) as machine:
         run(root, params, machine)
 

@@ -58,21 +58,10 @@ def main() -> None:
 
 def digits(path: Path):
     import numpy as np
-
-    from assay.data.dataset import About, Dataset, Part, Split
-    from assay.modality import Spec
+    from in_memory import dataset_of
 
     kept = np.load(path)
-    images, labels, end = kept["images"][:, None], kept["labels"], TRAIN + VALIDATION
-
-    def split(begin: int, end: int) -> Split:
-        part = Part(images[begin:end], np.full(end - begin, 28, np.int32), labels[begin:end])
-        return Split((part,), np.zeros((end - begin, 16), np.uint8))
-
-    spec = Spec("image", (1, 28, 28), "uint8", ("channel", "height", "width"))
-    counts = {"train": TRAIN, "validation": VALIDATION, "test": 0}
-    about = About(spec, "classification", ("digit",), tuple("0123456789"), counts, "benchmark")
-    return Dataset(about, split(0, TRAIN), split(TRAIN, end))
+    return dataset_of(kept["images"][:, None], kept["labels"], TRAIN, TRAIN + VALIDATION, "benchmark")
 
 
 if __name__ == "__main__":

@@ -7,10 +7,9 @@ import statistics
 
 import numpy as np
 import torch
+from in_memory import dataset_of
 
-from assay.data.dataset import About, Dataset, Part, Split
 from assay.fit import fit
-from assay.modality import Spec
 from assay.params import Recipe, with_values
 
 options = argparse.ArgumentParser()
@@ -26,14 +25,6 @@ if chosen.threads:
 kept = np.load(chosen.digits)
 images, labels = kept["images"][:, None], kept["labels"]
 
-
-def split(begin: int, end: int) -> Split:
-    part = Part(images[begin:end], np.full(end - begin, 28, np.int32), labels[begin:end])
-    return Split((part,), np.zeros((end - begin, 16), np.uint8))
-
-
-spec = Spec("image", (1, 28, 28), "uint8", ("channel", "height", "width"))
-about = About(spec, "classification", ("label",), tuple("0123456789"), {}, "digits")
 policy = {"augmentation.rotate": 12.0, "augmentation.scale": 0.1, "augmentation.translate": 0.15}
 recipe = with_values(
     Recipe(),
@@ -48,7 +39,7 @@ recipe = with_values(
     }
     | (policy if chosen.augment else {}),
 )
-epochs = list(fit(recipe, Dataset(about, split(0, 4000), split(4000, 5000)), metric="accuracy"))
+epochs = list(fit(recipe, dataset_of(images, labels, 4000, 5000, "digits"), metric="accuracy"))
 device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads"
 print(
     json.dumps(

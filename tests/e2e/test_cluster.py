@@ -17,7 +17,8 @@ import psycopg
 import pytest
 
 from clones import SMALL, Clone, cloned, wait_for
-from clusters import SUBMIT, Cluster, cluster, mlflow_server, postgres
+from clusters import SUBMIT, Cluster, cluster, postgres
+from servers import mlflow_server
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
@@ -89,7 +90,7 @@ def submitted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Submitted]:
         running = life.enter_context(cluster())
         running.head(*EACH_NODE)
         second = running.node(*EACH_NODE)
-        server = life.enter_context(mlflow_server(folder))
+        server = life.enter_context(mlflow_server(folder)).uri
         project = waiting.result()
         project.edit({"search.storage": address, "tracking.uri": server})
         with typed(project, running, running.jobs, *SUBMIT) as job:

@@ -16,7 +16,8 @@ import psutil
 import pytest
 
 import searches
-from searches import results, statuses
+from clones import named
+from searches import WORKER, results, statuses
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
@@ -49,14 +50,7 @@ def seen(driver: "subprocess.Popen[str]", what: Callable[[], Any]) -> Any:
 
 def workers_of(driver: "subprocess.Popen[str]") -> list[psutil.Process]:
     """Processes in which trials run."""
-    found = []
-    for each in psutil.Process(driver.pid).children(recursive=True):
-        try:
-            if each.name().startswith("ray::ResourceTrainable"):  # what Tune calls our Worker with its resources
-                found.append(each)
-        except psutil.NoSuchProcess:
-            continue
-    return found
+    return named(driver, WORKER)
 
 
 def reported(root: Path) -> int:
@@ -143,7 +137,7 @@ def test_where_the_ray_of_this_machine_dies_it_is_said_and_the_same_command_goes
 ) -> None:
     with searching(tmp_path, 1) as driver:
         seen(driver, lambda: reported(tmp_path) > 3)
-        [raylet] = [each for each in psutil.Process(driver.pid).children() if each.name() == "raylet"]
+        raylet, *_ = named(driver, "raylet")
         raylet.kill()
         _, said = driver.communicate(timeout=WAIT_S)
         assert driver.returncode == 2, said

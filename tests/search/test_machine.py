@@ -130,7 +130,7 @@ with Machine(Search()) as machine:
     while machine._thread.is_alive() and held:
         for _ in range(50):
             Holds(held.pop())
-        time.sleep(0.001)
+        time.sleep(0.001)  # so that they last as long as Ray takes to end
     assert held, "it took longer than they last"
 print("over")
 """

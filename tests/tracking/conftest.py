@@ -1,9 +1,6 @@
 """A real MLflow server on loopback, and eyes of our own on a store."""
 
-import contextlib
 import shutil
-import socket
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -14,7 +11,8 @@ import pytest
 from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 
-from assay.tracking import ui, writer
+from assay.tracking import writer
+from servers import Server, mlflow_server
 
 LIMIT_S = 60  # nothing here takes so long; a loaded machine may
 
@@ -54,36 +52,10 @@ class Eyes:
         return [found.path for found in self.client.list_artifacts(self.run(name).info.run_id, folder)]
 
 
-class Server:
-    """`mlflow server`, which a test may stop and start again at the same address."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.port = folder, free_port()
-        self.uri = f"http://127.0.0.1:{self.port}"
-        self._life = contextlib.ExitStack()
-
-    def start(self) -> None:
-        command = [sys.executable, "-m", "mlflow", "server", "--port", str(self.port), "--workers", "1"]
-        command += ["--backend-store-uri", f"sqlite:///{self.folder / 'server.db'}"]
-        command += ["--artifacts-destination", str(self.folder / "files")]
-        self._life.enter_context(ui.served(command, self.port))
-
-    def stop(self) -> None:
-        self._life.close()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    running = Server(tmp_path_factory.mktemp("server"))
-    running.start()
-    yield running
-    running.stop()
+    with mlflow_server(tmp_path_factory.mktemp("server")) as running:
+        yield running
 
 
 @pytest.fixture

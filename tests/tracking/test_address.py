@@ -13,8 +13,7 @@ from assay.errors import InputError
 from assay.params import Tracking
 from assay.tracking import address
 from assay.tracking.address import Address
-
-from .conftest import free_port
+from databases import free_port
 
 
 def at(uri: str | None, root: Path, experiment: str = "assay") -> Address:

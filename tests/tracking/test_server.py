@@ -8,8 +8,9 @@ import pytest
 from assay.errors import InputError
 from assay.params import Tracking
 from assay.tracking import Tracker, open_tracker, ui_link
+from servers import Server
 
-from .conftest import Eyes, Server, until
+from .conftest import Eyes, until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("hasty")]
 

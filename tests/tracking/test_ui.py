@@ -13,8 +13,8 @@ from assay import terminal
 from assay.errors import InputError
 from assay.params import Tracking
 from assay.tracking import serve_ui
-
-from .conftest import Server, free_port
+from databases import free_port
+from servers import Server
 
 SERVE = """
 import sys

@@ -16,6 +16,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -187,7 +188,11 @@ class Machine:
 
 
 def _raylet() -> psutil.Process | None:
-    return next((child for child in psutil.Process().children() if child.name() == "raylet"), None)
+    for child in psutil.Process().children():
+        with suppress(psutil.NoSuchProcess):  # one that helped Ray to start and is over
+            if child.name() == "raylet":
+                return child
+    return None
 
 
 def _runs(process: psutil.Process) -> bool:
@@ -274,18 +279,8 @@ def _folder() -> Path:
     place = Path("/tmp" if os.name == "posix" else tempfile.gettempdir())
     for old in place.glob(f"{FOLDER}*"):
         found = re.fullmatch(rf"{FOLDER}(\d+)", old.name)
-        if found and old.owner() == Path.home().owner() and not _alive(int(found[1])):
+        if found and old.owner() == Path.home().owner() and not psutil.pid_exists(int(found[1])):
             shutil.rmtree(old, ignore_errors=True)
     folder = place / f"{FOLDER}{os.getpid()}"
     folder.mkdir(exist_ok=True)
     return folder
-
-
-def _alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
