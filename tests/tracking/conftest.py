@@ -11,7 +11,8 @@ import pytest
 from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 
-from assay.tracking import writer
+from assay.params import Tracking
+from assay.tracking import Tracker, open_tracker, writer
 from servers import Server, mlflow_server
 
 LIMIT_S = 60  # nothing here takes so long; a loaded machine may
@@ -50,6 +51,10 @@ class Eyes:
 
     def files(self, name: str, folder: str | None = None) -> list[str]:
         return [found.path for found in self.client.list_artifacts(self.run(name).info.run_id, folder)]
+
+
+def opened(root: Path, **tags: object) -> Tracker:
+    return open_tracker(Tracking(), root, {"study": "s1", "data_version": "d1"} | tags)
 
 
 @pytest.fixture(scope="session")

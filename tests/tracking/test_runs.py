@@ -1,38 +1,18 @@
 import math
-import os
-import signal
 import sqlite3
 import subprocess
-import sys
 import threading
-import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from assay import terminal
 from assay.errors import InputError
-from assay.params import Tracking
-from assay.tracking import Tracker, open_tracker, ui_link
+from assay.tracking import ui_link
 
-from .conftest import Eyes, until
+from .conftest import Eyes, opened, until
 
 HERE = Path(__file__).parent
-
-
-def opened(root: Path, **tags: object) -> Tracker:
-    return open_tracker(Tracking(), root, {"study": "s1", "data_version": "d1"} | tags)
-
-
-def process(root: Path, does: str) -> "subprocess.Popen[str]":
-    """Another process that has a tracker on the same root."""
-    script = (
-        "import sys, time\nfrom pathlib import Path\nfrom assay.params import Tracking\n"
-        "from assay.tracking import open_tracker\n"
-        "tracker = open_tracker(Tracking(), Path(sys.argv[1]), {'study': 's1'})\n" + does
-    )
-    return subprocess.Popen([sys.executable, "-c", script, str(root)], stdout=subprocess.PIPE, text=True)
 
 
 def rename(root: Path, table: str, to: str) -> None:
@@ -152,24 +132,6 @@ def test_pictures_and_files_arrive_as_they_were(root: Path, eyes: Eyes, tmp_path
     assert stored.read_bytes() == b"first"
 
 
-def test_a_rerun_continues_the_run_it_finds(root: Path, eyes: Eyes) -> None:
-    with opened(root) as tracker:
-        trial = tracker.start("trial 007", kind="trial", tags={"trial": 7})
-        trial.log({"val/loss": 3.0}, step=1)
-        trial.log({"val/loss": 2.0}, step=2)
-    with opened(root) as tracker:
-        assert tracker.find(kind="trial", study="s1", trial=8) is None
-        assert tracker.find(kind="trial", study="another", trial=7) is None
-        found = tracker.find(kind="trial", study="s1", trial=7)
-        assert found is not None
-        assert found.status == "KILLED"
-        found.log({"val/loss": 2.0}, step=2)  # the epoch that was logged before its state was saved
-        found.log({"val/loss": 1.0}, step=3)
-        found.end()
-    assert [run.info.status for run in eyes.runs()] == ["FINISHED"]
-    assert eyes.points("trial 007", "val/loss") == [(1, 3.0), (2, 2.0), (3, 1.0)]
-
-
 def test_a_run_that_is_only_looked_at_stays_as_it_is(root: Path, eyes: Eyes) -> None:
     with opened(root) as tracker, tracker.run("train", kind="stage"):
         pass
@@ -276,54 +238,3 @@ def test_a_store_that_cannot_be_written_costs_nothing_and_gets_it_at_the_next_st
     assert eyes.points("train", "val/loss") == [(1, 1.0)]
     assert eyes.files("train", "pictures") == ["pictures/test_runs.py"]
     assert eyes.run("train").info.status == "FINISHED"
-
-
-@pytest.mark.e2e
-def test_four_processes_that_begin_at_once_all_arrive(bare_root: Path, eyes: Eyes) -> None:
-    does = "\nwith tracker, tracker.run(sys.argv[0] + str(time.time_ns()), kind='stage') as run: run.log({'a': 1}, 1)"
-    started = [process(bare_root, does) for _ in range(4)]
-    assert [one.wait(120) for one in started] == [0, 0, 0, 0]
-    for one in started:
-        one.communicate()
-    assert [run.info.status for run in eyes.runs()] == ["FINISHED"] * 4
-
-
-@pytest.mark.e2e
-def test_kill_9_loses_less_than_ten_seconds_and_the_next_start_brings_even_those(root: Path, eyes: Eyes) -> None:
-    does = """
-run = tracker.start("train", kind="stage")
-step = 0
-while True:
-    step += 1
-    run.log({"val/loss": 1 / step}, step)
-    print(step, time.time(), flush=True)
-    time.sleep(0.05)
-"""
-    dying = process(root, does)
-    until(lambda: bool(eyes.runs()) and len(eyes.points("train", "val/loss")) > 20)
-    os.kill(dying.pid, signal.SIGKILL)
-    killed = time.time()
-    lines = dying.communicate()[0].split("\n")[:-1]  # the last one may be cut
-    logged = {int(step): float(when) for step, when in (line.split() for line in lines)}
-    arrived = {step for step, _ in eyes.points("train", "val/loss")}
-    assert eyes.run("train").info.status == "RUNNING"
-    assert all(killed - when < 10 for step, when in logged.items() if step not in arrived)
-    opened(root).close()
-    steps = [step for step, _ in eyes.points("train", "val/loss")]
-    assert steps == list(range(1, len(steps) + 1))
-    assert len(steps) >= max(logged)
-    run: Any = eyes.run("train")
-    assert (run.info.status, run.data.tags["assay.reason"]) == ("KILLED", "its process died")
-
-
-def test_a_kill_while_the_database_is_made_spoils_no_later_start(tmp_path: Path) -> None:
-    child = process(tmp_path, "tracker.start('first', kind='stage').end()")
-    unfinished = tmp_path / "mlruns" / "mlflow.db.new"
-    until(lambda: (unfinished.exists() and unfinished.stat().st_size > 0) or child.poll() is not None)
-    child.kill()
-    child.communicate()
-    with opened(tmp_path) as tracker, tracker.run("second", kind="stage") as run:
-        run.log({"val/loss": 1.0}, step=1)
-    eyes = Eyes(f"sqlite:///{tmp_path}/mlruns/mlflow.db")
-    assert eyes.points("second", "val/loss") == [(1, 1.0)]
-    assert {run.info.status for run in eyes.runs()} == {"FINISHED"}

@@ -188,10 +188,9 @@ def _weights_of(root: Path) -> "WeightsOf":
 
 
 def _parent(study: "Study", tracker: "Tracker", version: str) -> "Run":
-    """The search's run: the one that was begun before, where the study was, or a new one."""
+    """The search's run, the one that was begun before where the study was."""
     tags = {"study": study.name, "data_version": version}
-    found = tracker.find(kind="search", study=study.name) if study.resumed else None
-    return found or tracker.start("search", kind="search", params=study.told, tags=tags)
+    return tracker.start("search", kind="search", params=study.told, tags=tags, key=study.id, again=study.resumed)
 
 
 def _write(study: "Study", finals: "Finals | None", params: "Params", out: Path, parent: "Run") -> "Recipe":

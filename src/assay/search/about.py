@@ -3,11 +3,15 @@ make another search of it, and which continue the same.
 """
 
 import json
+import uuid
 from hashlib import blake2b
 from typing import Any
 
+import optuna
+
 from assay.params import Recipe, Search, flat
 
+ABOUT, ID = "about", "id"  # user attributes of the study
 FORMAT = 4  # of what we keep in a study; another format is another study
 # Settings of a search that are no part of its policy, or are told beside it.
 ELSEWHERE = {
@@ -31,6 +35,23 @@ def about(search: Search, base: Recipe, metric: str, version: str) -> dict[str, 
     said |= {"costs": search.costs} if search.costs else {}
     whole: dict[str, Any] = json.loads(json.dumps(said, default=str))
     return whole
+
+
+def introduce(study: optuna.Study, said: dict[str, Any]) -> bool:
+    """Let a study say what it is of, for those who find it without its params.yaml. Whether it did so before: then the
+    search's run may be there too, although no trial is."""
+    known = study.user_attrs
+    if ID not in known:
+        study.set_user_attr(ID, uuid.uuid4().hex[:12])
+    if ABOUT not in known:
+        study.set_user_attr(ABOUT, said)
+    return ABOUT in known
+
+
+def identity(study: optuna.Study) -> str:
+    """What tells a study from others of its name: by it the runs in MLflow know whose they are."""
+    known: str = study.user_attrs[ID]
+    return known
 
 
 def study_name(search: Search, base: Recipe, metric: str, version: str) -> str:

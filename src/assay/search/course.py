@@ -170,14 +170,18 @@ class Course:
             say(f"search: trial {number} failed: {' '.join(reason.split())}")
 
     def _run(self, asked: Asked) -> Run:
-        """The trial's run: the one that was begun before its driver or its worker died, or a new one."""
+        """The trial's run, the one that was begun before its driver or its worker died if there is one."""
         if asked.number in self._anew:
             return self._anew.pop(asked.number)
-        tags = {"study": self.study.name, "trial": asked.number}
-        found = self.tracker.find(kind="trial", **tags) if asked.again else None
-        name = trial_name(asked.number, asked.recipe)
-        params = {f"recipe.{setting}": value for setting, value in asked.values.items()}
-        return found or self.tracker.start(name, kind="trial", params=params, tags=tags, parent=self.parent)
+        return self.tracker.start(
+            trial_name(asked.number, asked.recipe),
+            kind="trial",
+            params={f"recipe.{setting}": value for setting, value in asked.values.items()},
+            tags={"study": self.study.name, "trial": asked.number},
+            parent=self.parent,
+            key=f"{self.study.id} trial {asked.number}",
+            again=asked.again,
+        )
 
     def _show(self) -> None:
         counts, best = self.study.tally.states, self.study.best()

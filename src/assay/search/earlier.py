@@ -16,13 +16,13 @@ from pydantic import ValidationError
 
 from assay.errors import InputError, nearest
 from assay.params import Recipe, Vary, flat, nested
+from assay.search.about import ABOUT
 from assay.search.space import Parameter, Space, space_of
 from assay.search.store import storage, translated
 from assay.search.trial import COMPLETE, Tried, as_tried, newest
 
 NAME = re.compile(r"[0-9a-f]{12}")  # what `study_name` makes; a database may hold studies of others
 FIRST = "first"  # user attribute of the study: its first points, and where they are from
-ABOUT = "about"  # and what study.py's `about` says of it
 MOST = 5  # points in all: half of the longest start
 
 

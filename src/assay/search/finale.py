@@ -153,12 +153,16 @@ class Finale:
         self._show()
 
     def _run(self, number: int, index: int, asked: Asked) -> Run:
-        """Its run in MLflow: the one that a kill left, or a new one."""
-        tags = {"study": self.study.name, "trial": number, "seed": index}
-        found = self.tracker.find(kind="final", **tags) if self.study.resumed or (number, index) in self._lost else None
-        name = trial_name(number, asked.recipe, "final") + f" seed {index}"
-        params = {f"recipe.{setting}": value for setting, value in asked.values.items()}
-        return found or self.tracker.start(name, kind="final", params=params, tags=tags, parent=self.parent)
+        """Its run in MLflow, the one that a kill left if there is one."""
+        return self.tracker.start(
+            trial_name(number, asked.recipe, "final") + f" seed {index}",
+            kind="final",
+            params={f"recipe.{setting}": value for setting, value in asked.values.items()},
+            tags={"study": self.study.name, "trial": number, "seed": index},
+            parent=self.parent,
+            key=f"{self.study.id} final {number} {index}",
+            again=self.study.resumed or (number, index) in self._lost,
+        )
 
     def _show(self) -> None:
         self.progress.step(self._ended, note=f"{len(self._live)} running")

@@ -20,9 +20,9 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from assay.errors import InputError
 from assay.params import Recipe, Search, flat, seconds_of
-from assay.search.about import about, searched_base, study_name
+from assay.search.about import about, identity, introduce, searched_base, study_name
 from assay.search.clock import Clock
-from assay.search.earlier import ABOUT, check_names, first_points
+from assay.search.earlier import check_names, first_points
 from assay.search.front import best_among
 from assay.search.halving import Halving
 from assay.search.policy import Drawing, Sight
@@ -84,7 +84,7 @@ class Study:
         self._study, self._lease = opened(search.storage, self.name, folder, direction)
         try:
             self._store = self._study._storage
-            known = self._describe(about(search, base, metric, version))
+            known = introduce(self._study, about(search, base, metric, version))
             self.clock = Clock(self._study, None if search.budget is None else seconds_of(search.budget))
             self.first = first_points(self._study, search.earlier, folder, search.storage, self.space)
             self._halving = Halving(search.min_epochs, search.reduction, self.sign, search.pruner, base.epochs)
@@ -242,6 +242,11 @@ class Study:
         return unbegun + unrun
 
     @property
+    def id(self) -> str:
+        """Of this very study: one that is made anew under the same name has another."""
+        return identity(self._study)
+
+    @property
     def told(self) -> dict[str, Any]:
         """What the search's own run says of it: the settings that its name is a hash of, in short."""
         recipe = {f"recipe.{name}": value for name, value in flat(self.space.base).items()}
@@ -344,14 +349,6 @@ class Study:
         if trial.stay is not None:
             stay = [trial.stay.worker, round(trial.stay.begin, 3), round(trial.stay.end, 3)]
             self._store.set_trial_user_attr(trial.key, STAY, stay)
-
-    def _describe(self, said: dict[str, Any]) -> bool:
-        """Let the study say what it is of, for those who find it without its params.yaml. Whether it did so before:
-        then the search's run may be there too, although no trial is."""
-        known = ABOUT in self._study.user_attrs
-        if not known:
-            self._study.set_user_attr(ABOUT, said)
-        return known
 
     def _take_over(self) -> None:
         """Go on where another driver stopped: what it left on its way fails and is asked anew, what had ended waits for

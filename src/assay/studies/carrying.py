@@ -72,7 +72,7 @@ def _head(kept: Kept) -> dict[str, Any]:
         "assay_study": FORMAT,
         "study": kept.name,
         "directions": [each.name for each in kept.directions],
-        "user_attrs": kept.user_attrs,
+        "user_attrs": dict(sorted(kept.user_attrs.items())),  # a database tells them in any order
         "system_attrs": kept.system_attrs,
         "trials": len(kept.trials),
     }

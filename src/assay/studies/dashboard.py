@@ -16,7 +16,7 @@ from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial, TrialState
 
 from assay.errors import InputError
-from assay.search.earlier import ABOUT
+from assay.search.about import ABOUT
 from assay.studies.shelf import Shelf
 from assay.terminal import say
 

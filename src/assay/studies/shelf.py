@@ -19,8 +19,8 @@ from assay.errors import InputError, nearest
 from assay.metric import resolve_metric
 from assay.params import Params
 from assay.search import STUDIES
-from assay.search.about import searched_base, study_name
-from assay.search.earlier import ABOUT, names_in, space_said
+from assay.search.about import ABOUT, searched_base, study_name
+from assay.search.earlier import names_in, space_said
 from assay.search.front import best_among
 from assay.search.space import Space
 from assay.search.store import AnyLease, database, forget_lease, held, is_held, storage, translated

@@ -89,14 +89,20 @@ class Tracker:
         params: Mapping[str, Any] | None = None,
         tags: Mapping[str, object] | None = None,
         parent: Run | None = None,
+        key: str | None = None,
+        again: bool = False,
     ) -> Run:
-        """A new run, to be ended by its `end`. Tags without a dot become `assay.<name>`."""
-        key = uuid.uuid4().hex
+        """A run, to be ended by its `end`. Tags without a dot become `assay.<name>`.
+
+        `key`: its own, the same in every process that may write it; None: a new one. `again`: where a run with this key
+        is there, it is gone on with, whoever began it, also if that process still lives and is stopped.
+        """
+        key = key or uuid.uuid4().hex
         told = self._tags | _tags(
             {"kind": kind, "state": "running", "run": key, "writer": self._writer.id} | dict(tags or {})
         )
         shown = {param: _shown(value) for param, value in (params or {}).items()}
-        start = {"op": "start", "name": name, "time": _now_ms(), "tags": told, "params": shown}
+        start = {"op": "start", "name": name, "time": _now_ms(), "tags": told, "params": shown, "again": again}
         run = Run(self, key, name, told)
         self._open[key] = run
         self.put(run, start | {"parent": parent.key if parent else None})
@@ -138,6 +144,7 @@ class Tracker:
     def leave(self, run: Run) -> None:
         self._open.pop(run.key, None)
         run.status = LEFT
+        self._writer.doubt()
 
     def place(self, run: Run) -> tuple[str | None, str | None]:
         return self._writer.ask(lambda: (self._store.run_id(run.key), self._store.experiment)) or (None, None)
@@ -152,8 +159,7 @@ class Tracker:
         """A run that was found belongs to this process from the first word that is logged to it."""
         if run.key not in self._open:
             self._open[run.key], run.status = run, RUNNING
-            tags = _tags({"state": "running", "writer": self._writer.id, "reason": "continued"})
-            self._writer.put({"op": "continue", "run": run.key, "tags": tags})
+            self._writer.put({"op": "continue", "run": run.key, "writer": self._writer.id})
 
     def __enter__(self) -> "Tracker":
         return self

@@ -9,6 +9,7 @@ import fcntl
 import json
 import os
 import shutil
+import time
 import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -85,14 +86,19 @@ class Spool:
 
 
 def open_spool(folder: Path, store: str) -> Spool:
-    """A new, empty spool for entries that belong to `store` (a short name of it, which is part of the file's name)."""
+    """A new, empty spool for entries that belong to `store` (a short name of it, which its own begins with)."""
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{store}-{uuid.uuid4().hex[:12]}.jsonl"
+    path = folder / f"{store}-{int(time.time() * 1000):013d}-{uuid.uuid4().hex[:8]}.jsonl"
     new = path.with_suffix(".new")
     file = _open(new)
     fcntl.flock(file, fcntl.LOCK_EX)
     new.rename(path)  # locked before it can be seen, so that nobody takes it for a dead process's
     return Spool(path, file)
+
+
+def younger(one: str, other: str) -> bool:
+    """Whether the process of spool `one` began after that of `other`."""
+    return one.partition("-")[2] > other.partition("-")[2]
 
 
 def abandoned(folder: Path, store: str) -> Iterator[Spool]:

@@ -18,16 +18,18 @@ from typing import TYPE_CHECKING, TypeVar
 from assay import terminal
 from assay.tracking import address
 from assay.tracking.address import Address
-from assay.tracking.spool import Entry
+from assay.tracking.spool import Entry, younger
 from assay.tracking.writer import Outage
 
 if TYPE_CHECKING:
     from mlflow.entities import Metric, Param, RunTag
     from mlflow.tracking import MlflowClient
 
+WRITER, STATE, REASON = "assay.writer", "assay.state", "assay.reason"  # tags: which process writes it, how it goes, why
 LONGEST_PARAM, LONGEST_TAG, LONGEST_NAME = 6000, 5000, 250  # MLflow's limits in characters; 5,000 fits old servers too
 MOST_METRICS = 1000  # a call; MLflow's client splits parameters and tags by their limit, 100, itself
 PAGE = 1000  # runs of one answer
+OPEN_S, GLANCE_S = 30, 0.1  # to open a store, several times what creating one takes; between two looks at its lock
 # What the store will never take, however often it is asked; every other error is an outage.
 REFUSALS = {
     "INVALID_PARAMETER_VALUE",
@@ -60,6 +62,11 @@ class Found:
     name: str
     status: str
     tags: dict[str, str]
+
+    @property
+    def writer(self) -> str:
+        """The process that began it, or has gone on with it."""
+        return self.tags.get(WRITER, "")
 
 
 @dataclass
@@ -102,27 +109,25 @@ class MlflowStore:
                 raise Outage("no answer")
             return
         _import_mlflow()
-        self._lock.parent.mkdir(parents=True, exist_ok=True)
-        with self._lock.open("w") as held:  # four processes that create one database at once spoil it
-            fcntl.flock(held, fcntl.LOCK_EX)
+        with _alone(self._lock):  # four processes that create one database at once spoil it
             _asked(lambda: _create(self._address))
             self._client = _asked(lambda: _client(self._address))
             self.experiment = self._find_experiment()
 
-    def write(self, entries: Sequence[Entry], again: bool) -> None:
-        """Write `entries` in order, as few calls as that allows; `again`: some may be in the store already."""
+    def write(self, entries: Sequence[Entry], writer: str, again: bool) -> None:
+        """Write `entries` of process `writer` in order, in as few calls as that allows."""
         self._batches.clear()
-        for entry in entries:
+        for entry in self._own(entries, writer) if again else entries:
             self._write(entry, again)
         for key in list(self._batches):
             self._flush(key)
 
     def close_orphans(self, writer: str) -> None:
         """End what a process that died left running."""
-        for found in self.find({"assay.writer": writer}):
+        for found in self.find({WRITER: writer}):
             if found.status == "RUNNING":
                 self._ids[found.key] = found.run_id
-                tags = {"assay.state": "killed", "assay.reason": "its process died"}
+                tags = {STATE: "killed", REASON: "its process died"}
                 self._end({"run": found.key, "status": "KILLED", "time": int(time.time() * 1000), "tags": tags})
 
     def find(self, tags: Mapping[str, str]) -> list[Found]:
@@ -145,9 +150,19 @@ class MlflowStore:
     def run_id(self, key: str) -> str | None:
         """MLflow's id of our run, looked up where this process has not created it; None where there is none."""
         if key not in self._ids:
-            found = self.find({"assay.run": key})
-            self._ids[key] = found[0].run_id if found else None
+            found = self._look(key)
+            self._ids[key] = found.run_id if found else None
         return self._ids[key]
+
+    def _look(self, key: str) -> Found | None:
+        """Our run, as it is now."""
+        return next(iter(self.find({"assay.run": key})), None)
+
+    def _own(self, entries: Sequence[Entry], writer: str) -> list[Entry]:
+        """Without those of runs that a younger process has gone on with: what they say is said there."""
+        runs = {key: self._look(key) for key in dict.fromkeys(entry["run"] for entry in entries)}
+        others = {key for key, found in runs.items() if found is not None and younger(found.writer, writer)}
+        return [entry for entry in entries if entry["run"] not in others]
 
     def _find_experiment(self) -> str:
         name = self._address.experiment
@@ -165,7 +180,7 @@ class MlflowStore:
         elif self.run_id(entry["run"]) is None:
             self._refuse(f"run {entry['run']} is not there")
         elif entry["op"] == "continue":
-            self._continue(entry)
+            self._continue(entry["run"], entry["writer"])
         elif entry["op"] == "metrics":
             self._batches[entry["run"]].metrics += self._new(entry["run"], _metrics(entry))
         elif entry["op"] == "tags":
@@ -177,24 +192,27 @@ class MlflowStore:
 
     def _start(self, entry: Entry, again: bool) -> None:
         key = entry["run"]
+        found = self._look(key) if again or entry["again"] else None
         tags = {name: _short(value, LONGEST_TAG) for name, value in entry["tags"].items()}
         if entry["parent"] and (parent := self.run_id(entry["parent"])):
             tags["mlflow.parentRunId"] = parent
         create = partial(self._client.create_run, str(self.experiment), entry["time"], tags, entry["name"])
         try:
-            if not (again and self.run_id(key)):
+            if found is None:
                 self._ids[key] = _call(create).info.run_id
+            elif entry["again"]:
+                self._continue(key, tags[WRITER])
         except Refused as refused:
             self._ids[key] = None
             self._refuse(f"run {entry['name']}: {refused}")
             return
         self._batches[key].params += _params(entry["params"])
 
-    def _continue(self, entry: Entry) -> None:
-        self._flush(entry["run"])
-        self._steps[entry["run"]] = {}
-        self._batches[entry["run"]].tags |= entry["tags"]
-        self._try(lambda: self._client.update_run(str(self.run_id(entry["run"])), status="RUNNING"))
+    def _continue(self, key: str, writer: str) -> None:
+        self._flush(key)
+        self._steps[key] = {}
+        self._batches[key].tags |= {STATE: "running", WRITER: writer, REASON: "continued"}
+        self._try(lambda: self._client.update_run(str(self.run_id(key)), status="RUNNING"))
 
     def _new(self, key: str, metrics: "list[Metric]") -> "list[Metric]":
         """Without the steps that a continued run has: an epoch that was logged and then lost is trained again."""
@@ -259,6 +277,27 @@ def _import_mlflow() -> None:
 
     for chatter in ("mlflow", "alembic", "urllib3.connectionpool"):
         logging.getLogger(chatter).setLevel(logging.CRITICAL)
+
+
+@contextlib.contextmanager
+def _alone(lock: Path) -> Iterator[None]:
+    """No other process is within this block.
+
+    Raises:
+        Outage: one stays there, as a process that was stopped does.
+    """
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    end = time.monotonic() + OPEN_S
+    with lock.open("w") as held:
+        while True:
+            try:
+                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > end:
+                    raise Outage("another process has been opening it for long") from None
+                time.sleep(GLANCE_S)
+        yield
 
 
 def _create(address: Address) -> None:

@@ -15,6 +15,7 @@ from assay.tracking.spool import Entry, Spool
 
 FLUSH_S = 5  # what waits longer is written, so that a kill loses less than 10 s in the store (and nothing in the spool)
 RETRY_S = 5  # between two attempts while the store is away
+SLEPT_S = 30  # late: this process was stopped, and another may have gone on with its runs
 LAST_TRIES = 3  # at the end, a second apart: a database that another process holds for a moment is worth a wait
 
 Answer = TypeVar("Answer")
@@ -25,10 +26,13 @@ class Outage(Exception):
 
 
 class Store(Protocol):
-    """Where entries go. Every method may raise Outage; writing the same entries twice changes nothing."""
+    """Where entries go. Every method may raise Outage; writing the same entries twice changes nothing.
+
+    `again`: some may be there already, or be of runs with which a younger process than their `writer` has gone on.
+    """
 
     def open(self) -> None: ...
-    def write(self, entries: Sequence[Entry], again: bool) -> None: ...
+    def write(self, entries: Sequence[Entry], writer: str, again: bool) -> None: ...
     def close_orphans(self, writer: str) -> None: ...
 
 
@@ -43,7 +47,7 @@ class Writer:
         self._asked = self._questions[:]
         self._changed = threading.Condition()
         self._due = float("inf")
-        self._closing, self._adopted, self._failures = False, False, 0
+        self._closing, self._adopted, self._failures, self._doubted = False, False, 0, False
         self._said: set[str] = set()
         self._bug: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="assay-tracking", daemon=True)
@@ -79,6 +83,11 @@ class Writer:
             self._questions.append((question, future))
             self._changed.notify()
         return future.result()
+
+    def doubt(self) -> None:
+        """Another process has gone on with a run of ours: look whose they are before the next write."""
+        with self._changed:
+            self._doubted = True
 
     def close(self) -> None:
         """Write what is left; where the store is away it stays in the spool for the next start."""
@@ -121,18 +130,20 @@ class Writer:
             while not (self._closing or self._questions or time.monotonic() >= self._due or not self._adopted):
                 self._changed.wait(min(self._due - time.monotonic(), threading.TIMEOUT_MAX))
             batch, self._asked, self._questions = self._backlog[:], self._questions, []
-        written = self._attempt(batch)
+            again = self._failures > 0 or self._doubted or time.monotonic() > self._due + SLEPT_S
+            self._doubted = False
+        written = self._attempt(batch, again)
         for question, future in self._asked:
             self._answer(question, future, written)
         with self._changed:
             done = not self._backlog if written else self._failures >= LAST_TRIES
             return self._closing and not self._questions and done
 
-    def _attempt(self, batch: list[Entry]) -> bool:
+    def _attempt(self, batch: list[Entry], again: bool) -> bool:
         try:
             self._store.open()
             self._adopt()
-            self._store.write(batch, again=self._failures > 0)
+            self._store.write(batch, self.id, again)
         except Outage as outage:
             self._wait_for_store(outage)
             return False
@@ -153,7 +164,7 @@ class Writer:
             return
         for left in spool.abandoned(self._folder, self._store_id):
             try:
-                self._store.write(left.entries(), again=True)
+                self._store.write(left.entries(), left.id, again=True)
                 self._store.close_orphans(left.id)
             except Outage:
                 left.release()
