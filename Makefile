@@ -37,7 +37,7 @@ lint: .venv/installed-test ## ruff, mypy, import layers
 	@mypy
 	@lint-imports
 
-bench: .venv/installed .venv-bench/installed ## the benchmarks beside their peers, which get an environment of their own
+bench: .venv/installed .venv-bench/installed ## the benchmarks beside their peers, hours in all; peers get an environment of their own
 	@set -e; for benchmark in benchmarks/*.py; do echo "== $$benchmark"; python "$$benchmark"; done
 
 ui: .venv/installed ## MLflow's pages of this project on this machine

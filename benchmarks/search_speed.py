@@ -3,12 +3,14 @@
     python benchmarks/search_speed.py                        # Keras Tuner runs in .venv-bench, made by `make bench`
     python benchmarks/search_speed.py --peers optuna ray     # without it
     python benchmarks/search_speed.py --trials 4 --seeds 1   # a quick look
+    python benchmarks/search_speed.py --overhead             # of Assay alone: trials of an epoch, how long none trains
 
 The same trials of at most the same epochs over the same space (activation, learning rate, L2, dropout, batch size,
 optimizer) of the small digits network, on 3,500 digits and 750 to validate; whoever takes a first point is given the
 same one. Every contender is a process of its own, run in turn; its seconds are those of the whole process, imports and
 all. Peers train as their documentation shows it. Printed: wall seconds, the ratio to the best peer of the same round,
-the best validation accuracy, the epochs trained.
+the best validation accuracy, the epochs trained. With --overhead: the share of the workers' time, from each one's first
+trial to the end of its last, in which it did not train.
 """
 
 import argparse
@@ -31,6 +33,7 @@ PEERS = {
     "keras": ("Keras Tuner", [str(BENCH_PYTHON), str(HERE / "peers/keras_tuner_search.py")]),
 }
 OURS = "Assay"
+SHORT_TRIALS = 60  # of one epoch, about two seconds each on a core
 
 
 def main() -> None:
@@ -40,7 +43,10 @@ def main() -> None:
     options.add_argument("--seeds", type=int, default=3, help="rounds, each with its own seed")
     options.add_argument("--peers", nargs="*", default=list(PEERS), choices=list(PEERS))
     options.add_argument("--precision", default="fp32", help="of Assay; the peers compute in fp32")
+    options.add_argument("--overhead", action="store_true")
     chosen = options.parse_args()
+    if chosen.overhead:
+        chosen.peers, chosen.trials, chosen.epochs, chosen.seeds = [], SHORT_TRIALS, 1, 1
     contenders = dict(PEERS[name] for name in chosen.peers)
     contenders[OURS] = [sys.executable, str(HERE / "peers/assay_search.py"), "--precision", chosen.precision]
     with tempfile.TemporaryDirectory() as folder:
@@ -52,6 +58,9 @@ def main() -> None:
                 found[name].append(run([*command, *common, "--seed", str(seed)]))
                 print(f"seed {seed}: {name}: {told(found[name][-1])}", flush=True)
     print_table(found, chosen.trials, chosen.epochs)
+    if chosen.overhead:
+        [row] = found[OURS]
+        print(f"not training: {row['beside']:.1%} of the workers' time, at trials of {row['trial']:.1f} s")
 
 
 def run(command: list[str]) -> dict[str, Any]:

@@ -2,8 +2,10 @@
 
 import argparse
 import json
+import statistics
 import time
 from pathlib import Path
+from typing import Any
 
 from assay.params import Params
 from assay.search import begin, run_search
@@ -53,7 +55,23 @@ def main() -> None:
     report = json.loads((root / "results/search/report.json").read_text())
     parts = {"open": opened - began, "search": searched - opened, "tracking": closed - searched}
     told = {"best": report["winner"]["value"], "epochs": report["epochs"], "trials": report["trials"], "parts": parts}
-    print(json.dumps(told))
+    print(json.dumps(told | beside_training(root)))
+
+
+def beside_training(root: Path) -> dict[str, float]:
+    """Of the time from a worker's first trial to its last one's end: the share that it did not train, all workers
+    together; and the training seconds of a trial, the median."""
+    from assay.studies.shelf import Shelf
+
+    shelf = Shelf(root, None)
+    [name] = shelf.names()
+    tried = shelf.read(name).tried
+    workers: dict[str, list[Any]] = {}
+    for each in tried:
+        workers.setdefault(each.stay.worker, []).append(each.stay)
+    held = sum(max(stay.end for stay in stays) - min(stay.begin for stay in stays) for stays in workers.values())
+    seconds = [each.seconds for each in tried]
+    return {"beside": 1 - sum(seconds) / held, "trial": statistics.median(seconds)}
 
 
 def digits(path: Path):
