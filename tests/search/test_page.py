@@ -5,12 +5,14 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
-from assay.search import page
+from assay.search import page, pictures
 from assay.search.page.charts import Seen
 from assay.search.page.svg import Scale, round_values
-from assay.search.page.timeline import Clock, round_times, timeline
+from assay.search.page.timeline import round_times, timeline
 from assay.search.select import Choice, winner
+from assay.search.stays import Clock
 from assay.search.study import Study
 from assay.search.trial import Stay
 from searches import drive, opened, params_of
@@ -159,6 +161,21 @@ def test_a_night_between_two_halves_of_a_search_is_cut_out(tmp_path: Path) -> No
         picture, said = timeline(Seen(study, tried, winner(study), values))
     assert "pauses in which nothing ran, 10 h 50 min in all, are cut out" in said
     assert 'class="cut"' in picture
+
+
+def test_the_timeline_is_a_picture_too(tmp_path: Path) -> None:
+    def colours() -> set[str]:
+        with Image.open(tmp_path / "timeline.png") as picture:
+            return {f"#{bytes(colour).hex()}" for _, colour in picture.convert("RGB").getcolors(2**24) or []}
+
+    with opened(tmp_path, 4) as study:
+        timed(study)
+        pictures.draw(study, winner(study), tmp_path)
+    assert {pictures.ORANGE, pictures.BLUE} <= colours()
+    with opened(tmp_path, 4, version="another") as study:
+        drive(study)
+        pictures.draw(study, winner(study), tmp_path)
+    assert not {pictures.ORANGE, pictures.BLUE} & colours()  # no times are kept
 
 
 def test_a_study_without_times_says_so(tmp_path: Path) -> None:

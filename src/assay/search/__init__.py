@@ -5,8 +5,8 @@ clock.py its time, earlier.py those before it, store.py and lease.py where it li
 words · policy.py what next, by samplers.py, evolution.py, surrogate.py and feasible.py · halving.py when to stop ·
 front.py who is good where costs count too · machine.py and tune.py Ray executes, job.py what travels to a cluster ·
 worker.py a trial in its worker · course.py a trial's way through study, MLflow and terminal, finale.py that of the
-best ones, run again on fresh seeds · select.py the winner · importance.py what moved the trials · pictures.py and
-page/ what it looks like
+best ones, run again on fresh seeds · select.py the winner · importance.py what moved the trials · stays.py which worker
+ran what and when · pictures.py and page/ what it looks like
 """
 
 from collections import Counter

@@ -1,4 +1,4 @@
-"""What a search looks like: six pictures as PNG. Owns how they are drawn; reads the study, decides nothing."""
+"""What a search looks like: seven pictures as PNG. Owns how they are drawn; reads the study, decides nothing."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +14,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from assay.search.front import front_of
 from assay.search.importance import FEWEST, importance_of
 from assay.search.space import place_of
+from assay.search.stays import CUT, Clock, at_work, mark, rows_of, stays_of
 from assay.search.study import Study
 from assay.search.trial import BASE_NUMBER, COMPLETE, FAILED, PRUNED, Tried
 
@@ -24,13 +25,15 @@ BLUE, ORANGE, PALE, GREY = "#0072b2", "#d55e00", "#c4ccd4", "#6b7280"  # told ap
 COLOURS = "viridis"
 SLICES_ACROSS = 4
 DPI = 120
-NAMES = ("history.png", "importance.png", "parallel.png", "slices.png", "curves.png", "pareto.png")
+NAMES = ("history.png", "importance.png", "parallel.png", "slices.png", "curves.png", "pareto.png", "timeline.png")
+ROW_INCHES, TALLEST_INCHES = 0.32, 9  # of the timeline: a worker, all of them at most
+NUMBERED = 0.025  # of its length: the shortest trial that has its number written in it
 
 
 def draw(study: Study, won: Tried, out: Path) -> list[Path]:
-    """Draw history, importance, parallel coordinates, slices, learning curves and Pareto front into `out`."""
+    """Draw history, importance, parallel coordinates, slices, learning curves, Pareto front and timeline into `out`."""
     tried = [each for each in study.tried() if each.value is not None]
-    drawings = (_history, _importance, _parallel, _slices, _curves, _pareto)
+    drawings = (_history, _importance, _parallel, _slices, _curves, _pareto, _timeline)
     for name, drawing in zip(NAMES, drawings, strict=True):
         figure = Figure(figsize=(9, 4.2), layout="constrained")
         FigureCanvasAgg(figure)
@@ -197,6 +200,29 @@ def _pareto(figure: Figure, study: Study, tried: Sequence[Tried], won: Tried) ->
         axes.set_ylim(range_that_matters([each.score for each in front], study.sign))
         axes.spines[["top", "right"]].set_visible(False)
         axes.legend(frameon=False)
+
+
+def _timeline(figure: Figure, study: Study, _tried: Sequence[Tried], won: Tried) -> None:
+    """A bar a trial, a row a worker. Alone among the pictures it has times in it, and differs from run to run."""
+    ran = stays_of(study.tried())
+    if not ran:
+        _say(figure, "timeline: of this search no times are kept")
+        return
+    clock, rows = Clock([stay for _, stay in ran]), rows_of(ran)
+    figure.set_size_inches(9, 1.3 + min(ROW_INCHES * len(rows), TALLEST_INCHES))
+    axes = _axes(figure, f"{len(ran)} trials; they ran in {at_work(ran, clock, len(rows)):.0%} of the workers' time")
+    for each, stay in ran:
+        colour = ORANGE if each.number == won.number else BLUE if each.state == COMPLETE else PALE
+        begin, length = clock(stay.begin), clock(stay.end) - clock(stay.begin)
+        axes.broken_barh([(begin, length)], (rows[stay.worker] - 0.4, 0.8), color=colour, edgecolor="white")
+        if length > NUMBERED * clock.length:
+            axes.text(begin + length / 2, rows[stay.worker], str(each.number), ha="center", va="center", fontsize=7.5)
+    for since, _ in clock.cuts:
+        axes.axvline(clock(since) + CUT / 2 * clock.length, color=GREY, linestyle="--", linewidth=1)
+    axes.set(xlabel="time worked", xlim=(0, max(clock.length, 1e-3)), ylabel="worker", ylim=(len(rows) - 0.5, -0.5))
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.yaxis.set_major_formatter(lambda row, _: f"{row + 1:.0f}")
+    axes.xaxis.set_major_formatter(lambda time, _: mark(time))
 
 
 def _focus(axes: "Axes", study: Study, values: Sequence[float]) -> None:
