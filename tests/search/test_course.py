@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -82,15 +83,35 @@ def test_why_trials_fail_is_said_when_it_happens_and_once_a_reason(
 
 @pytest.mark.e2e
 def test_a_trials_parameters_have_their_whole_names(tmp_path: Path) -> None:
-    from mlflow.tracking import MlflowClient
-
     with opened(tmp_path) as study, open_tracker(Tracking(), tmp_path, {}) as tracker:
         course = Course(study, tracker, tracker.start("search", kind="search"), Heard("search", 6), workers=1)
         asked = course.next()
         assert asked is not None
         course.interrupt()
-    client = MlflowClient(f"sqlite:///{tmp_path}/mlruns/mlflow.db")
+    (run,) = trials_of(tmp_path)
+    assert set(run.data.params) == {f"recipe.{name}" for name in asked.values}
+
+
+@pytest.mark.e2e
+def test_the_run_of_a_trial_that_is_stopped_says_after_which_epoch(tmp_path: Path) -> None:
+    with opened(tmp_path, reduction=2) as study, open_tracker(Tracking(), tmp_path, {}) as tracker:
+        course = Course(study, tracker, tracker.start("search", kind="search"), Heard("search", 6), workers=2)
+        assert (course.next(), course.next()) != (None, None)
+        for number, value in ((1, 0.1), (0, 0.9)):  # the second one is at its end before the first has begun
+            for epoch in (1, 2, 3):
+                told = {"epoch": epoch, "value": value, "finished": epoch == 3, "seconds": 1.0 * epoch}
+                course.report(number, told | {"metrics": {"val/accuracy": value}})
+    stopped, base = sorted(trials_of(tmp_path), key=lambda run: run.info.status, reverse=True)
+    assert (base.info.status, stopped.info.status) == ("FINISHED", "KILLED")
+    assert stopped.data.tags["assay.stopped_after"] == "1"
+    assert "assay.stopped_after" not in base.data.tags
+
+
+def trials_of(root: Path) -> list[Any]:
+    """The trials' runs in MLflow."""
+    from mlflow.tracking import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{root}/mlruns/mlflow.db")
     experiment = client.get_experiment_by_name("assay")
     assert experiment is not None
-    (run,) = client.search_runs([experiment.experiment_id], "tags.`assay.kind` = 'trial'")
-    assert set(run.data.params) == {f"recipe.{name}" for name in asked.values}
+    return list(client.search_runs([experiment.experiment_id], "tags.`assay.kind` = 'trial'"))

@@ -156,6 +156,8 @@ class Course:
             if each.reason is not None:
                 trial.run.tag("reason", each.reason)
                 self._say(each.number, each.reason)
+            if each.state == PRUNED:  # it may have trained on while its verdict was open, which counts for nothing
+                trial.run.tag("stopped_after", max(each.curve))
             trial.run.end(STATUS[each.state], each.reason)
         self._show()
         try:
