@@ -27,30 +27,15 @@ settings.register_profile(
 )
 settings.load_profile("assay")
 
-COSTLY = ("ran", "submitted", "undisturbed")  # fixtures that take a minute and more; the most work hangs on the first
+LONGEST = ("test_clone.py", "test_stopped.py", "test_lost.py", "test_cluster.py")
 FOREIGN = ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_RUN_ID", "RAY_ADDRESS", "DVC_EXP_NAME", "COLUMNS")
 
 
-@pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
-    """Side by side, tests that share what takes long to make share a process. What takes minutes begins first, so that
-    the rest is done meanwhile."""
-    groups = {id(item): _group(item) for item in items}
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(groups[id(item)]))
-    yield
-    items.sort(key=lambda item: (item.get_closest_marker("e2e") is None, _place(groups[id(item)])))
-
-
-def _group(item: pytest.Item) -> str:
-    """The costly fixture, if there is one; of others that take minutes the test itself, of the rest its module."""
-    costly = [name for name in COSTLY if name in getattr(item, "fixturenames", ())]
-    alone = item.nodeid if item.get_closest_marker("e2e") else item.nodeid.partition("::")[0]
-    return (costly or [alone])[0]
-
-
-def _place(group: str) -> int:
-    return COSTLY.index(group) if group in COSTLY else len(COSTLY)
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes minutes begins first, so that side by side the rest is done meanwhile. (A file's tests stay together,
+    since they share what takes long to make.)"""
+    items.sort(key=lambda item: (item.get_closest_marker("e2e") is None, item.path.name not in LONGEST))
 
 
 @pytest.fixture(autouse=True)

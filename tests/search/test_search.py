@@ -54,6 +54,7 @@ assert "ray" not in sys.modules
         "slices.png",
         "curves.png",
         "pareto.png",
+        "timeline.png",
     }
 
 
