@@ -221,7 +221,7 @@ def table(regrets: dict[Row, np.ndarray]) -> str:
     lines.append("| to reach | " + " | ".join(f"≤ {BARS.get(budget, math.nan):.3f}" for budget in budgets) + " |")
     singles = [method for method in methods if not method.startswith("assay ")]
     for ours in (method for method in methods if singles and method not in singles):
-        cells = [_ratio(regrets, ours, singles, each) if (ours, each) in regrets else "" for each in budgets]
+        cells = [_ratio(regrets, ours, singles, each) for each in budgets]
         lines.append(f"| {ours} / best single | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
@@ -232,7 +232,10 @@ def _cell(found: np.ndarray) -> str:
 
 
 def _ratio(regrets: dict[Row, np.ndarray], ours: str, singles: list[str], budget: int) -> str:
+    """Nothing where one of the two is not there yet."""
     beside = [method for method in singles if (method, budget) in regrets]
+    if not beside or (ours, budget) not in regrets:
+        return ""
     best = min(beside, key=lambda method: regrets[method, budget].mean())
     one, theirs = regrets[ours, budget], regrets[best, budget]
     high = np.quantile(_resampled(one) / _resampled(theirs), 0.975)
