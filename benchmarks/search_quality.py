@@ -138,8 +138,10 @@ def regret(job: Job) -> float:
 
 
 def syne_tunes(jobs: list[Job]) -> list[float]:
+    """The regrets of Syne Tune's methods, by its own environment; a thread a search, as ours have."""
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     command = [str(BENCH_PYTHON), str(HERE / "peers/syne_search.py")]
-    done = subprocess.run(command, input=json.dumps(jobs), capture_output=True, text=True, check=False)
+    done = subprocess.run(command, input=json.dumps(jobs), capture_output=True, text=True, env=environment)
     if done.returncode:
         sys.exit(f"{' '.join(command)} failed:\n{done.stderr[-2000:]}")
     found: list[float] = json.loads(done.stdout.splitlines()[-1])
@@ -166,8 +168,8 @@ def main() -> None:
             if row not in regrets:
                 regrets[row] = regrets_of(row, chosen.seeds, pool)
                 print(f"{named(row)}: {_cell(regrets[row])}", flush=True)
-            if chosen.write:
-                write(regrets)
+                if chosen.write:
+                    write(regrets)
     print(table(regrets))
 
 

@@ -61,14 +61,15 @@ def main() -> None:
 def beside_training(root: Path) -> dict[str, float]:
     """Of the time from a worker's first trial to its last one's end: the share that it did not train, all workers
     together; and the training seconds of a trial, the median."""
+    from assay.search.stays import stays_of
     from assay.studies.shelf import Shelf
 
     shelf = Shelf(root, None)
     [name] = shelf.names()
     tried = shelf.read(name).tried
     workers: dict[str, list[Any]] = {}
-    for each in tried:
-        workers.setdefault(each.stay.worker, []).append(each.stay)
+    for _, stay in stays_of(tried):
+        workers.setdefault(stay.worker, []).append(stay)
     held = sum(max(stay.end for stay in stays) - min(stay.begin for stay in stays) for stays in workers.values())
     seconds = [each.seconds for each in tried]
     return {"beside": 1 - sum(seconds) / held, "trial": statistics.median(seconds)}

@@ -92,7 +92,7 @@ run.log({"val/loss": 7.0}, step=3)
 run.leave()
 tracker.close()
 """
-    stopped = process(root, does, *["flushed"][: int(flushed)])
+    stopped = process(root, does, *(["flushed"] if flushed else []))
     assert stopped.stdout is not None
     assert stopped.stdout.readline() == "logged\n"
     os.kill(stopped.pid, signal.SIGSTOP)

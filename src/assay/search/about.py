@@ -37,21 +37,19 @@ def about(search: Search, base: Recipe, metric: str, version: str) -> dict[str, 
     return whole
 
 
-def introduce(study: optuna.Study, said: dict[str, Any]) -> bool:
-    """Let a study say what it is of, for those who find it without its params.yaml. Whether it did so before: then the
-    search's run may be there too, although no trial is."""
+def introduce(study: optuna.Study, said: dict[str, Any]) -> tuple[str, bool]:
+    """Let a study say what it is of, for those who find it without its params.yaml.
+
+    Returns:
+        What tells it from a study that is made anew under its name: by it the runs in MLflow know whose they are. And
+        whether it had said so before: then the search's run may be there too, although no trial is.
+    """
     known = study.user_attrs
     if ID not in known:
-        study.set_user_attr(ID, uuid.uuid4().hex[:12])
+        study.set_user_attr(ID, known.setdefault(ID, uuid.uuid4().hex[:12]))
     if ABOUT not in known:
         study.set_user_attr(ABOUT, said)
-    return ABOUT in known
-
-
-def identity(study: optuna.Study) -> str:
-    """What tells a study from others of its name: by it the runs in MLflow know whose they are."""
-    known: str = study.user_attrs[ID]
-    return known
+    return known[ID], ABOUT in known
 
 
 def study_name(search: Search, base: Recipe, metric: str, version: str) -> str:

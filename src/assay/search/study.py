@@ -20,7 +20,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from assay.errors import InputError
 from assay.params import Recipe, Search, flat, seconds_of
-from assay.search.about import about, identity, introduce, searched_base, study_name
+from assay.search.about import about, introduce, searched_base, study_name
 from assay.search.clock import Clock
 from assay.search.earlier import check_names, first_points
 from assay.search.front import best_among
@@ -84,7 +84,7 @@ class Study:
         self._study, self._lease = opened(search.storage, self.name, folder, direction)
         try:
             self._store = self._study._storage
-            known = introduce(self._study, about(search, base, metric, version))
+            self.id, known = introduce(self._study, about(search, base, metric, version))
             self.clock = Clock(self._study, None if search.budget is None else seconds_of(search.budget))
             self.first = first_points(self._study, search.earlier, folder, search.storage, self.space)
             self._halving = Halving(search.min_epochs, search.reduction, self.sign, search.pruner, base.epochs)
@@ -240,11 +240,6 @@ class Study:
         unrun = len(self._again) + sum(not trial.over for trial in self._live.values())
         unbegun = 0 if self.clock.out else max(0, self.trials - sum(number < self.trials for number in self._keys))
         return unbegun + unrun
-
-    @property
-    def id(self) -> str:
-        """Of this very study: one that is made anew under the same name has another."""
-        return identity(self._study)
 
     @property
     def told(self) -> dict[str, Any]:

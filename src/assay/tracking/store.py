@@ -192,13 +192,13 @@ class MlflowStore:
 
     def _start(self, entry: Entry, again: bool) -> None:
         key = entry["run"]
-        found = self._look(key) if again or entry["again"] else None
+        known = self.run_id(key) if again or entry["again"] else None
         tags = {name: _short(value, LONGEST_TAG) for name, value in entry["tags"].items()}
         if entry["parent"] and (parent := self.run_id(entry["parent"])):
             tags["mlflow.parentRunId"] = parent
         create = partial(self._client.create_run, str(self.experiment), entry["time"], tags, entry["name"])
         try:
-            if found is None:
+            if known is None:
                 self._ids[key] = _call(create).info.run_id
             elif entry["again"]:
                 self._continue(key, tags[WRITER])
