@@ -14,6 +14,7 @@ import os
 import platform
 import statistics
 from collections.abc import Iterator
+from functools import cache
 from importlib.metadata import version
 from multiprocessing import Pool
 from pathlib import Path
@@ -61,6 +62,7 @@ def counting(point: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+@cache
 def pictures(name: str) -> tuple[np.ndarray, np.ndarray]:
     """n × 1 × side × side bytes, and n labels, in a fixed order that is mixed."""
     if name == "mnist":

@@ -4,6 +4,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 # Before any import of what reads them once.
 os.environ |= {
@@ -28,14 +29,30 @@ settings.register_profile(
 settings.load_profile("assay")
 
 LONGEST = ("test_clone.py", "test_stopped.py", "test_lost.py", "test_cluster.py")
+TOGETHER = {  # a file → the one whose fixtures it shares, which take a minute to make
+    "tests/e2e/test_stopped.py": "tests/e2e/test_clone.py",
+    "tests/search/test_search.py": "tests/search/test_lost.py",
+}
 FOREIGN = ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_RUN_ID", "RAY_ADDRESS", "DVC_EXP_NAME", "COLUMNS")
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What takes minutes begins first, so that side by side the rest is done meanwhile. (A file's tests stay together,
-    since they share what takes long to make.)"""
+    """What takes minutes begins first, so that side by side the rest is done meanwhile."""
     items.sort(key=lambda item: (item.get_closest_marker("e2e") is None, item.path.name not in LONGEST))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """A file's tests stay on one worker, and those of files that share what takes long to make."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class Together(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = super()._split_scope(nodeid)
+            return TOGETHER.get(file, file)
+
+    return Together(config, log)
 
 
 @pytest.fixture(autouse=True)

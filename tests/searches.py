@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from assay.folds import Kin
 from assay.params import Params, Recipe
-from assay.search.study import Study
 
 if TYPE_CHECKING:
     from assay.search.machine import Machine
+    from assay.search.study import Study
 
 SPACE: dict[str, Any] = {
     "activation": {"choices": ["relu", "tanh"]},
@@ -40,12 +39,14 @@ def params_of(
     return Params.model_validate({"recipe": base, "search": told, "tracking": {"uri": tracking}})
 
 
-def opened(folder: Path, trials: int = 6, version: str = "v", **search: Any) -> Study:
+def opened(folder: Path, trials: int = 6, version: str = "v", **search: Any) -> "Study":
+    from assay.search.study import Study
+
     params = params_of(trials, **search)
     return Study(folder, params.search, params.recipe, "accuracy", "max", version)
 
 
-def drive(study: Study, most: int | None = None) -> None:
+def drive(study: "Study", most: int | None = None) -> None:
     """Run trials one after another; a trial's value follows from its parameters."""
     while most != 0 and (asked := study.ask()) is not None:
         most = None if most is None else most - 1
@@ -61,6 +62,7 @@ def value_of(lr: float, epoch: int) -> float:
 
 def run(root: Path, params: Params, machine: "Machine | None" = None) -> Recipe:
     """A whole search on a few digits, with MLflow; its finals, if any, split the digits anew."""
+    from assay.folds import Kin
     from assay.search import run_search
     from assay.tracking import open_tracker
     from samples import digits

