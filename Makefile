@@ -34,7 +34,7 @@ test: .venv/installed-test lint ## lint, types, layers, unit and end-to-end test
 lint: .venv/installed-test ## ruff, mypy, import layers
 	@ruff check .
 	@ruff format --check .
-	@mypy
+	@mypy --num-workers auto
 	@lint-imports
 
 bench: .venv/installed .venv-bench/installed ## the benchmarks beside their peers, hours in all; peers get an environment of their own
