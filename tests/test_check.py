@@ -92,7 +92,7 @@ def test_a_choice_is_judged_only_where_its_condition_holds() -> None:
     ]
 
 
-def test_a_condition_on_another_field_is_followed_and_a_range_gives_its_ends() -> None:
+def test_a_condition_on_another_field_is_followed_and_a_range_gives_its_ends_and_two_between() -> None:
     space: dict[str, Any] = {
         "loss": {"choices": ["auto", "focal"]},
         "freeze": {"choices": ["backbone"], "when": {"loss": ["focal"]}},
@@ -102,8 +102,13 @@ def test_a_condition_on_another_field_is_followed_and_a_range_gives_its_ends() -
     assert [(values["freeze"], values["input_size"]) for values in found] == [
         (None, None),
         ("backbone", 16),
+        ("backbone", 17),
+        ("backbone", 24),
         ("backbone", 32),
     ]
+    stepped = {"input_size": {"low": 32, "high": 96, "step": 32}}
+    found = combinations(Params.model_validate({"search": {"trials": 2, "space": stepped}}))
+    assert [values["input_size"] for values in found] == [None, 32, 64, 96]
 
 
 def test_without_a_search_the_space_is_not_judged() -> None:

@@ -11,6 +11,7 @@ from assay.image import zoo
 from assay.modality import Spec
 from assay.models import Model, build_model, check_recipe
 from assay.params import Recipe
+from assay.shapes import described
 
 LIGHT = ("cnn", "mlp", "test_resnet", "test_vit", "convnext_atto", "tf_efficientnet_lite0")
 WITH_NORMS = ("test_resnet", "tf_efficientnet_lite0")  # batch norm
@@ -133,6 +134,24 @@ class TestGroups:
         decays = {names[id(p)]: group["decays"] for group in model.parameter_groups(1, None) for p in group["params"]}
         assert decays["head.weight"] and decays["backbone.network.conv1.0.weight"]
         assert not decays["head.bias"] and not decays["backbone.network.bn1.weight"]
+
+    @pytest.mark.parametrize(
+        ("name", "ending", "count"),
+        [
+            ("swin_tiny_patch4_window7_224", "relative_position_bias_table", 12),
+            ("levit_128s", "attention_biases", 12),
+            ("resmlp_12_224", "norm1.alpha", 12),
+            ("dm_nfnet_f0", ".gain", 12),
+            ("fastvit_t8", "layer_scale.gamma", 12),
+        ],
+    )
+    def test_tables_of_biases_and_scales_with_more_axes_do_not_decay(self, name: str, ending: str, count: int) -> None:
+        network = described(lambda: build_model(Recipe(backbone=name), pictures(224), 1, None))
+        names = {id(parameter): name for name, parameter in network.named_parameters()}
+        decays = {names[id(p)]: group["decays"] for group in network.parameter_groups(1, None) for p in group["params"]}
+        still = [name for name in decays if name.endswith(ending)]
+        assert len(still) >= count / 2 and not any(decays[name] for name in still)
+        assert decays["head.weight"], "a row of weights is no scale"
 
 
 class TestChecking:

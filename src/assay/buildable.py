@@ -56,14 +56,14 @@ def networks(params: Params, about: About | None) -> Iterator[tuple[Recipe, Spec
 def combinations(params: Params) -> list[dict[str, Any]]:
     """What `FIELDS` can be together: the base recipe's values, and each choice of the space where its `when` holds.
 
-    Of a range its ends. A condition looks at what the recipe will have, as in assay.search.space.
+    Of a range a few values, see `_values`. A condition looks at what the recipe will have, as in assay.search.space.
     """
     space, base = params.search.space, flat(params.recipe)
     if params.search.trials == 0:
         return [{name: base[name] for name in FIELDS}]
     names = _needed(space)
     found = [{name: base[name] for name in FIELDS}]
-    for drawn in itertools.product(*(_ends(space[name]) for name in names)):
+    for drawn in itertools.product(*(_values(space[name]) for name in names)):
         settled = _settled(base, space, dict(zip(names, drawn, strict=True)))
         values = {name: settled[name] for name in FIELDS}
         if values not in found:
@@ -83,8 +83,16 @@ def _needed(space: Mapping[str, Vary]) -> list[str]:
     return needed
 
 
-def _ends(vary: Vary) -> list[Any]:
-    return vary.choices if vary.choices is not None else [_whole(vary.low), _whole(vary.high)]
+def _values(vary: Vary) -> list[Any]:
+    """Every choice; of a range its ends, and of a range of whole numbers also the one after the lowest and one in the
+    middle: networks that take some sizes only, as multiples of a window, do not take them all."""
+    if vary.choices is not None:
+        return vary.choices
+    low, high = _whole(vary.low), _whole(vary.high)
+    if not isinstance(low, int) or not isinstance(high, int) or low == high:
+        return [low, high]
+    steps = range(low, high + 1, max(1, int(vary.step or 1)))
+    return list(dict.fromkeys([low, steps[min(1, len(steps) - 1)], steps[len(steps) // 2], high]))
 
 
 def _whole(bound: float | None) -> int | float | None:

@@ -86,7 +86,7 @@ class Model(nn.Module):
         """Groups for an optimizer: `params`, `lr` (= lr × lr_scale), `lr_scale`, `decays`.
 
         The head learns at `lr`, each stage below at `layer_decay` times the rate of the one above it (None: all alike).
-        `decays` is False for biases, norms and every other parameter of one axis: no penalty and no decay for those.
+        `decays` is False for biases, norms and other scales of channels: no penalty and no decay for those.
         Frozen parameters are in no group.
         """
         found = dict(self.named_parameters())
@@ -104,7 +104,9 @@ class Model(nn.Module):
 
 
 def _decays(name: str, parameter: Tensor) -> bool:
-    return parameter.ndim > 1 and not name.endswith(".bias")
+    """Whether it is a weight: no bias, table of biases, norm, or scale of channels, however many axes of 1 that has."""
+    one_axis = parameter.ndim != 2 and max(parameter.shape, default=1) == parameter.numel()
+    return not one_axis and "bias" not in name.rpartition(".")[2]
 
 
 def build_model(recipe: Recipe, spec: Spec, num_outputs: int, weights: Weights | None) -> Model:
@@ -161,26 +163,26 @@ def _described(name: str, spec: Spec, input_size: int | None) -> int:
     size = input_size if input_size is not None else min(spec.shape[1:])
     if "num_stages" in backbone.notes:
         if size < backbone.smallest(spec):
-            raise _misfit(backbone, spec, size, None)
+            raise _misfit(backbone, spec, size)
         return int(backbone.notes["num_stages"])
     try:
         network = described(lambda: backbone.build(spec, None, input_size, None))
         shape = output_shape(network, (2, *spec.shape))
     except Exception as error:  # a foreign network says in its own way that an input does not fit
-        raise _misfit(backbone, spec, size, error) from error
+        raise _misfit(backbone, spec, size) from error
     features: Any = network.features
     assert shape == (2, features), f"{name} gives {shape}, and says {features} features"
     stages: Any = network.stages
     return len(stages)
 
 
-def _misfit(backbone: Backbone, spec: Spec, size: int, error: Exception | None) -> InputError:
+def _misfit(backbone: Backbone, spec: Spec, size: int) -> InputError:
     least = backbone.smallest(spec)
     what = f"recipe.input_size: {backbone.name} takes no input of size {size}"
     if size < least:
         return InputError(f"{what}; the smallest that works is {least}.")
-    why = next(iter(str(error).splitlines()), type(error).__name__)
-    return InputError(f"{what} ({why}); one that works is {backbone.notes.get('trained_at', least)}.")
+    also = dict.fromkeys([least, backbone.notes.get("trained_at", least)])
+    return InputError(f"{what}, only some sizes; {' and '.join(map(str, also))} work.")
 
 
 def find_backbone(name: str, spec: Spec) -> Backbone:

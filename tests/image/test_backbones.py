@@ -6,6 +6,7 @@ import sys
 import pytest
 import timm
 import torch
+from timm.models.nfnet import GammaAct
 from torch import nn
 
 from assay.activations import MODULES, MONOTONE
@@ -69,6 +70,12 @@ class TestEveryBackbone:
         if least > 1:
             with pytest.raises(InputError, match=rf"{name} takes no input of size {least - 1}; .* works is {least}\."):
                 check_recipe(Recipe(backbone=name), pictures(least - 1))
+
+    def test_where_only_some_sizes_work_the_smallest_of_all_is_said(self) -> None:
+        name = "hiera_tiny_224"
+        assert BACKBONES[name].smallest(pictures(224)) == 32
+        with pytest.raises(InputError, match=rf"{name} takes no input of size 40, only some sizes; 32 and 224 work\."):
+            check_recipe(Recipe(backbone=name), pictures(40))
 
     @pytest.mark.parametrize("side", [10, 11, 12, 13, 33])
     @pytest.mark.parametrize("name", ["cnn", "mlp"])
@@ -170,7 +177,7 @@ class TestTimm:
         assert sum(map(len, network.stages)) == len(list(network.parameters()))
 
     def test_a_network_that_takes_no_grey_says_so(self) -> None:
-        with pytest.raises(InputError, match="csatv2: takes no input of 1 channels"):
+        with pytest.raises(InputError, match=r"backbone: csatv2 takes no pictures of 1 .* set data\.channels to 3"):
             check_recipe(Recipe(backbone="csatv2"), pictures(224, 1))
 
     def test_activations_of_a_pretrained_network_are_replaced_with_a_word(self) -> None:
@@ -183,6 +190,15 @@ class TestTimm:
     def test_relu_that_a_network_calls_by_itself_is_said_to_stay(self) -> None:
         network = described(lambda: BACKBONES["legacy_xception"].build(pictures(299), "gelu", None, None))
         assert network.notices == ["legacy_xception: calls ReLU inside its own code as well; there it stays."]
+
+    def test_a_network_without_norms_is_kept_even_by_the_gain_of_its_activation(self) -> None:
+        network = described(lambda: BACKBONES["dm_nfnet_f0"].build(pictures(224), "mish", None, None))
+        found = [module for module in network.modules() if isinstance(module, GammaAct)]
+        assert found and network.notices == []
+        x = torch.randn(100_000, generator=torch.manual_seed(0))
+        for module in found:
+            torch.testing.assert_close(module(x), nn.functional.mish(x) * module.gamma)
+            assert float(module(x).std()) == pytest.approx(1, abs=0.01)
 
     def test_gates_are_no_activations(self) -> None:
         network = described(lambda: BACKBONES["mobilenetv3_small_100"].build(pictures(32), "relu", None, None))

@@ -115,3 +115,21 @@ def trials_of(root: Path) -> list[Any]:
     experiment = client.get_experiment_by_name("assay")
     assert experiment is not None
     return list(client.search_runs([experiment.experiment_id], "tags.`assay.kind` = 'trial'"))
+
+
+def test_other_activations_of_a_trained_network_are_said_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    space = {"activation": {"choices": ["tanh", "gelu"]}}
+    for pretrained in (True, False):
+        recipe = {"backbone": "tf_efficientnet_lite0", "pretrained": pretrained}
+        folder = tmp_path / str(pretrained)
+        with (
+            opened(folder, 4, space=space, recipe=recipe) as study,
+            open_tracker(Tracking(), folder, {}) as tracker,
+        ):
+            course = Course(study, tracker, tracker.start("search", kind="search"), Heard("search", 4), workers=4)
+            assert [course.next() for _ in range(3)].count(None) == 0
+            course.interrupt()
+        said = capsys.readouterr().out
+        assert said.count("tf_efficientnet_lite0 gets other activations (recipe.activation) than") == pretrained

@@ -12,7 +12,7 @@ import timm
 import torch
 from timm import layers
 from timm.layers import activations_me
-from timm.models import PretrainedCfg, adapt_input_conv, group_parameters, metaformer
+from timm.models import PretrainedCfg, adapt_input_conv, group_parameters, metaformer, nfnet
 from torch import Tensor, nn
 
 from assay.activations import activation
@@ -174,7 +174,17 @@ def replace_activations(network: nn.Module, name: str, act: str, *, pretrained: 
         for key, child in module._modules.items():
             if isinstance(child, REPLACED):
                 module._modules[key] = activation(act)
+            elif isinstance(child, nfnet.GammaAct):
+                module._modules[key] = nfnet.GammaAct(act, gamma=_gain(act))
     return notices
+
+
+def _gain(act: str) -> float:
+    """What brings a standard normal back to deviation 1 behind `act`: networks without norms are kept even by it
+    (Brock et al. 2021, arXiv:2101.08692)."""
+    places = torch.arange(10_000, dtype=torch.float64, device="cpu")  # also where a network is only described
+    normal = torch.special.ndtri((places + 0.5) / len(places))
+    return 1 / float(activation(act)(normal).std())
 
 
 def smallest(name: str, spec: Spec) -> int:
@@ -191,12 +201,15 @@ def _smallest(name: str, channels: int) -> int:
     cfg = trained_config(name)
     known = cfg.input_size[1]
     if not _fits(name, channels, known, None):
-        raise InputError(f"{name}: takes no input of {channels} channels.")
+        fitting = len(cfg.mean)
+        raise InputError(
+            f"recipe.backbone: {name} takes no pictures of {channels} channels; set data.channels to {fitting}, or "
+            "choose another network."
+        )
     made = None if cfg.fixed_input_size else _described(name, channels, known)
     sizes = [size for size in LIKELY_SIZES if size < known]
-    first = bisect_left(sizes, True, key=lambda size: _fits(name, channels, size, made))
-    high = [*sizes, known][first]
-    between = range(sizes[first - 1] + 1 if first else 1, high)
+    high = next((size for size in sizes if _fits(name, channels, size, made)), known)  # a larger one may not fit again
+    between = range(max((size for size in sizes if size < high), default=0) + 1, high)
     return between.start + bisect_left(between, True, key=lambda size: _fits(name, channels, size, made))
 
 

@@ -41,6 +41,7 @@ class Course:
         self.name, self.metric = study.name, study.metric
         self.broken: InputError | None = None  # why the search cannot go on
         self._said: set[str] = set()  # why trials failed, as the person knows it by now
+        self._replaced: set[str] = set()  # trained networks of which it knows that they get other activations
         self._anew: dict[int, Run] = {}  # of trials to be asked anew
         self._live = {each.number: _Trial(each, self._run(each)) for each in study.waiting}
         self._close(study.settle())
@@ -67,6 +68,7 @@ class Course:
             asked = None if self.broken else self.study.ask()
         if asked is not None:
             self._live[asked.number] = _Trial(asked, self._run(asked))
+            self._say_replaced(asked.recipe)
             self._show()
         return asked
 
@@ -108,6 +110,13 @@ class Course:
             self._show()
         else:
             self._close(self.study.fail(number, time.monotonic() - self._live[number].asked_at, reason))
+
+    def _say_replaced(self, recipe: Recipe) -> None:
+        """Say once of a trained network that activations of the space take the place of its own."""
+        if recipe.pretrained is True and recipe.activation is not None and recipe.backbone not in self._replaced:
+            self._replaced.add(recipe.backbone)
+            gets = f"search: {recipe.backbone} gets other activations"
+            say(f"{gets} (recipe.activation) than its weights were trained with.")
 
     def interrupt(self) -> None:
         """Leave the study as a kill would, for the next start to take over, and no run RUNNING."""
