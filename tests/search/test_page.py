@@ -242,3 +242,19 @@ def test_a_smaller_value_that_is_better_is_seen_so(tmp_path: Path) -> None:
         colour = seen.colours()
         assert colour(won) == "#08306b"
         assert seen.of_scores(100, 0).holds(won.score)
+
+
+@pytest.mark.parametrize(
+    ("others", "sign", "low", "high"),
+    [
+        ([], 1, 0.5 - 0.032, 0.9 + 0.032),  # nothing is worse, and no room is kept for it
+        ([0.4], 1, 0.4 - 0.032, 0.9 + 0.032),
+        ([-3.0], 1, 0.1, 0.9 + 0.032),  # far off: at the edge
+        ([1.0], -1, 0.5 - 0.032, 1.0 + 0.032),
+        ([9.0], -1, 0.5 - 0.032, 1.3),
+    ],
+)
+def test_the_range_that_matters_has_no_room_for_what_is_not_there(
+    others: list[float], sign: int, low: float, high: float
+) -> None:
+    assert pictures.range_that_matters([0.5, 0.9], others, sign) == pytest.approx((low, high))

@@ -61,7 +61,7 @@ def _history(figure: Figure, study: Study, tried: Sequence[Tried], won: Tried) -
     ends = [each.number for each in complete] + [max(each.number for each in tried)]
     axes.step(ends, [*steps, steps[-1]], where="post", color=ORANGE, label="best so far", linewidth=1.8)
     axes.scatter([won.number], [won.score], s=150, facecolors="none", edgecolors=ORANGE, linewidths=1.8, zorder=4)
-    _focus(axes, study, [each.score for each in complete])
+    _focus(axes, study, [each.score for each in complete], [each.score for each in stopped])
     low, high = sorted(axes.get_ylim())
     edge = 0.02 * (high - low)  # what lies outside the picture stands at its edge, as a triangle
     for each in stopped:
@@ -135,7 +135,8 @@ def _slices(figure: Figure, study: Study, tried: Sequence[Tried], won: Tried) ->
     rows = -(-len(varying) // SLICES_ACROSS)
     figure.set_size_inches(9, 2.1 * rows + 0.4)
     grid = figure.subplots(rows, SLICES_ACROSS, squeeze=False, sharey=True)
-    limits = range_that_matters([each.score for each in tried if each.state == COMPLETE] or [won.score], study.sign)
+    complete = [each.score for each in tried if each.state == COMPLETE]
+    limits = range_that_matters(complete or [won.score], [each.score for each in tried], study.sign)
     for axes, (name, distribution) in zip(grid.flat, varying.items(), strict=False):
         there = [each for each in tried if name in study.values_of(each.number, each.drawn) and name in each.drawn]
         for each in sorted(there, key=lambda one: (one.number == won.number, one.state == COMPLETE)):
@@ -176,7 +177,8 @@ def _curves(figure: Figure, study: Study, tried: Sequence[Tried], won: Tried) ->
         elif each.state == COMPLETE:
             style |= {"color": BLUE, "alpha": 0.7}
         axes.plot(epochs, values, **style)
-    _focus(axes, study, [value for each in tried if each.state == COMPLETE for value in each.curve.values()])
+    complete = [value for each in tried if each.state == COMPLETE for value in each.curve.values()]
+    _focus(axes, study, complete, [value for each in tried for value in each.curve.values()])
     axes.set(xlabel="epoch", ylabel=f"validation {study.metric}")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(frameon=False)
@@ -197,7 +199,7 @@ def _pareto(figure: Figure, study: Study, tried: Sequence[Tried], won: Tried) ->
         axes.scatter([won.costs[name]], [won.score], s=150, facecolors="none", edgecolors=ORANGE, linewidths=1.8)
         axes.annotate(f"trial {won.number}", (won.costs[name], won.score), xytext=(8, -12), textcoords="offset points")
         axes.set(xlabel=name, ylabel=f"validation {study.metric}", xscale="log")
-        axes.set_ylim(range_that_matters([each.score for each in front], study.sign))
+        _focus(axes, study, [each.score for each in front], [each.score for each in tried])
         axes.spines[["top", "right"]].set_visible(False)
         axes.legend(frameon=False)
 
@@ -225,15 +227,18 @@ def _timeline(figure: Figure, study: Study, _tried: Sequence[Tried], won: Tried)
     axes.xaxis.set_major_formatter(lambda time, _: mark(time))
 
 
-def _focus(axes: "Axes", study: Study, values: Sequence[float]) -> None:
-    axes.set_ylim(range_that_matters(values, study.sign))
+def _focus(axes: "Axes", study: Study, values: Sequence[float], others: Sequence[float]) -> None:
+    axes.set_ylim(range_that_matters(values, others, study.sign))
 
 
-def range_that_matters(values: Sequence[float], sign: int) -> tuple[float, float]:
-    """That of `values`, of complete trials, whole, and of what is worse no more than as much again."""
+def range_that_matters(values: Sequence[float], others: Sequence[float], sign: int) -> tuple[float, float]:
+    """That of `values`, of complete trials, whole, and of the `others` that are worse no more than as much again."""
     low, high = min(values), max(values)
     room = max(high - low, 1e-3)
-    return (low - room, high + 0.08 * room) if sign > 0 else (low - 0.08 * room, high + room)
+    edge = 0.08 * room
+    if sign > 0:
+        return max(low - room, min([low, *others]) - edge), high + edge
+    return low - edge, min(high + room, max([high, *others]) + edge)
 
 
 def _axes(figure: Figure, title: str) -> "Axes":

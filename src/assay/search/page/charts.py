@@ -39,13 +39,13 @@ class Seen:
     def varying(self) -> dict[str, BaseDistribution]:
         return self.study.space.varying
 
-    def focus(self, values: Sequence[float], start: float, end: float) -> Scale:
+    def focus(self, values: Sequence[float], others: Sequence[float], start: float, end: float) -> Scale:
         """The range that matters."""
-        return Scale(*range_that_matters(values, self.study.sign), start, end)
+        return Scale(*range_that_matters(values or others, others, self.study.sign), start, end)
 
     def of_scores(self, start: float, end: float) -> Scale:
         complete = [each.score for each in self.valued if each.state == COMPLETE]
-        return self.focus(complete or [each.score for each in self.valued], start, end)
+        return self.focus(complete, [each.score for each in self.valued], start, end)
 
     def kind(self, one: Tried) -> str:
         """The classes of its marks; page.css has their colours."""
@@ -91,7 +91,7 @@ def curves(seen: Seen) -> str:
     """Each trial's value after each epoch."""
     chart = Chart(HALF, TALL)
     ends = [value for each in seen.valued if each.state == COMPLETE for value in each.curve.values()]
-    up = seen.focus(ends or [each.score for each in seen.valued], TALL - BOTTOM, TOP)
+    up = seen.focus(ends, [value for each in seen.valued for value in each.curve.values()], TALL - BOTTOM, TOP)
     longest = max(max(each.curve) for each in seen.valued)
     across = Scale(1, max(longest, 2), LEFT, HALF - RIGHT)
     chart.upright(up, LEFT, HALF - RIGHT, f"validation {seen.study.metric}")
@@ -139,7 +139,7 @@ def fronts(seen: Seen) -> Iterator[tuple[str, str]]:
         chart = Chart(width, height)
         costs = [each.costs[name] for each in seen.valued]
         across = Scale(min(costs), max(costs), left + 12, width - 20, log=max(costs) > min(costs))
-        up = seen.focus([each.score for each in front], height - 28, 16)
+        up = seen.focus([each.score for each in front], [each.score for each in seen.valued], height - 28, 16)
         for tick in up.ticks(4):
             chart.line([(left, up(tick)), (width - 8, up(tick))], "grid")
             chart.text(left - 5, up(tick) + 4, short(tick), "end", "tick")
