@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from assay.data.decoding import decode_one
 from assay.data.raw import Raw, Source
 from assay.data.sources import open_source
 from assay.errors import InputError
@@ -212,6 +213,13 @@ def wrong(place: Path) -> list[tuple[dict[str, Any], str]]:
     fill(place / "hidden", {".a": 1, "b": 0})
     (place / "no.csv").write_text("")
     (place / "short.csv").write_text("image,label\na.png,x\nb.png\n")
+    (place / "blank.csv").write_text('image,label\n\n\n"a\nb.png",x\nb.png\n')
+    (place / "open.csv").write_text('image,label\na.png,x\n\nb.png,"x\nc.png,x\nd.png,x\n')
+    (place / "after.csv").write_text('image,label\na.png,"x"y\n')
+    (place / "twice.csv").write_text("image,label,label\na.png,x,y\n")
+    pq.write_table(
+        pa.Table.from_arrays([pa.array(["a.png"])] * 3, ["image", "label", "image"]), place / "twice.parquet"
+    )
     (place / "latin.csv").write_bytes("image,label\nä.png,x\n".encode("latin-1"))
     (place / "bad.parquet").write_bytes(b"PAR1 and then nothing")
     (place / "table.xlsx").write_bytes(b"PK")
@@ -233,6 +241,14 @@ def wrong(place: Path) -> list[tuple[dict[str, Any], str]]:
         (table | {"path": "table.xlsx"}, r"table\.xlsx is not a table that is known; it must be \.csv"),
         (table | {"path": "no.csv"}, r"no\.csv is empty; it needs a line of column names"),
         (table | {"path": "short.csv"}, r"short\.csv: line 3 has 1 values for 2 columns; mend the line"),
+        (table | {"path": "blank.csv"}, r"blank\.csv: line 6 has 1 values for 2 columns; mend the line"),
+        (table | {"path": "open.csv"}, r"open\.csv is no whole table \(unexpected end .*; mend the quotes of line 4"),
+        (
+            table | {"path": "after.csv"},
+            r"after\.csv is no whole table \(.*expected after.*; mend the quotes of line 2",
+        ),
+        (table | {"path": "twice.csv"}, r"data\.target: twice\.csv has 2 columns 'label'; rename all but one of them"),
+        (table | {"path": "twice.parquet"}, r"data\.image: twice\.parquet has 2 columns 'image'; rename all but one"),
         (table | {"path": "latin.csv"}, r"latin\.csv is not UTF-8 text"),
         (table | {"path": "n" * 300}, r"data\.path: n{119}…: cannot be used \(File name too long\); give it a shorter"),
         (table | {"path": "bad.parquet"}, r"bad\.parquet cannot be read as Parquet"),
@@ -248,10 +264,10 @@ def wrong(place: Path) -> list[tuple[dict[str, Any], str]]:
     ]
 
 
-@pytest.mark.parametrize("number", range(21))
+@pytest.mark.parametrize("number", range(26))
 def test_what_is_wrong_with_a_source_is_one_sentence(folder: Path, number: int) -> None:
     cases = wrong(folder)
-    assert len(cases) == 21
+    assert len(cases) == 26
     settings, said = cases[number]
     with pytest.raises(InputError, match=said) as caught:
         list(open_source(Data(**settings)))
@@ -290,3 +306,39 @@ def test_a_hub_folder_that_is_refused_leaves_no_cache_behind(tmp_path: Path, mon
     with pytest.raises(InputError, match="is not a data set that `datasets` can read"):
         open_source(Data(source="hub", path=str(empty)))
     assert [path for path in caches.iterdir() if path.name.startswith("assay-hub-")] == []
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_a_row_without_a_picture_or_with_an_impossible_one_is_a_bad_sample(tmp_path: Path, kind: str) -> None:
+    cells = {"image": ["", " ", "a\0b.png", None], "label": list("abab")}
+    if kind == "csv":
+        write_csv(tmp_path / "table.csv", cells)
+    else:
+        pq.write_table(pa.table(cells), tmp_path / "table.parquet")
+    data = Data(source="table", path=str(tmp_path / f"table.{kind}"), image_size=16)
+    found = [decode_one(raw, data) for raw in open_source(data)]
+    empty, strange = ("it cannot be read (its cell of data.image is empty)", "(its name holds a NUL character)")
+    assert [sample.reason for sample in found] == [empty, empty, f"it cannot be read {strange}", empty]
+    first = {"csv": 2, "parquet": 1}[kind]
+    at = [f"table.{kind} {'line' if kind == 'csv' else 'row'} {first + place}" for place in range(4)]
+    assert [sample.raw.name for sample in found] == [*at[:2], "a\\x00b.png", at[3]]
+
+
+def test_what_is_missing_in_a_group_column_is_no_group(tmp_path: Path) -> None:
+    pictures = rows()[:4]
+    names = write_files(tmp_path)[:4]
+    write_csv(tmp_path / "table.csv", {"image": names, "label": list("abab"), "owner": ["o1", "", "nan", " "]})
+    missing = {"owner": pa.array([1.0, None, float("nan"), float("nan")], from_pandas=False)}
+    made = {"image": [row["image"] for row in pictures], "label": list("abab")}
+    pq.write_table(pa.table(made | missing), tmp_path / "table.parquet")
+    for kind, first in (("csv", "o1"), ("parquet", "1.0")):
+        data = Data(source="table", path=str(tmp_path / f"table.{kind}"), group="owner")
+        assert [raw.group for raw in open_source(data)] == [first, None, None, None], kind
+
+
+def test_bytes_that_are_text_are_its_classes_and_groups(tmp_path: Path) -> None:
+    made = {"image": ["a.png", "b.png"], "label": ["Bär".encode(), b"cat"], "owner": [b"o1", b"o2"]}
+    pq.write_table(pa.table(made), tmp_path / "table.parquet")
+    source = open_source(Data(source="table", path=str(tmp_path / "table.parquet"), group="owner"))
+    assert list(source.labels()) == [("Bär",), ("cat",)]
+    assert [(raw.labels, raw.group) for raw in source] == [(("Bär",), "o1"), (("cat",), "o2")]

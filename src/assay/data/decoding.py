@@ -35,7 +35,7 @@ class Decoded:
 
 def decode_one(raw: Raw, data: Data) -> Decoded:
     """Read, decode and look at one sample; never raises for a bad one."""
-    bare = Raw(raw.name, b"", raw.labels, raw.group)
+    bare = Raw(raw.name, None, raw.labels, raw.group)
     room = of(data.modality)
     try:
         content = raw.read()

@@ -16,7 +16,7 @@ class Raw:
     """One sample as it lies in its source, not yet decoded."""
 
     name: str  # relative to the source, the same on every machine
-    content: bytes | Path  # the bytes, or the file that holds them
+    content: bytes | Path | None  # the bytes, or the file that holds them; None where its row has neither
     labels: Labels
     group: str | None = None
 
@@ -24,8 +24,10 @@ class Raw:
         """The bytes of the sample.
 
         Raises:
-            OSError: the file is gone, may not be read, or is no regular file.
+            OSError: the file is gone, may not be read, or is no regular file; or there is none.
         """
+        if self.content is None:
+            raise OSError("its cell of data.image is empty")
         return read_regular(self.content) if isinstance(self.content, Path) else self.content
 
 
@@ -51,18 +53,24 @@ class Columns:
     group: str | None
 
     def check(self, known: Collection[str], where: str) -> None:
-        """Raise for every column that is not there.
+        """Raise for every column that is not there, or there twice.
 
         Raises:
             InputError: a sentence a column, with the nearest one that is there.
         """
+        names = list(known)
         asked = [("data.image", self.image), *(("data.target", name) for name in self.targets)]
         asked += [] if self.group is None else [("data.group", self.group)]
         gather(
             [
                 InputError(f"{setting}: {where} has no column {name!r}; {nearest(name, known)}")
                 for setting, name in asked
-                if name not in known
+                if name not in names
+            ]
+            + [
+                InputError(f"{setting}: {where} has {names.count(name)} columns {name!r}; rename all but one of them.")
+                for setting, name in asked
+                if names.count(name) > 1
             ]
         )
 
@@ -89,6 +97,8 @@ def read_regular(path: Path) -> bytes:
     Raises:
         OSError: there is none, or it cannot be read.
     """
+    if "\0" in str(path):  # Python's own word for it is a ValueError
+        raise OSError("its name holds a NUL character")
     if not stat.S_ISREG(path.stat().st_mode):
         raise OSError("it is no regular file")
     return path.read_bytes()

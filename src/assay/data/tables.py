@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from assay.data.raw import Columns, Labels, Raw, Source, existing
+from assay.data.targets import is_missing
 from assay.errors import InputError, printable
 
 BATCH = 64  # rows of a Parquet file held at once
@@ -41,40 +42,53 @@ class Csv:
         head = next(self._lines(), None)
         if head is None:
             raise InputError(f"data.path: {path} is empty; it needs a line of column names and a line a sample.")
-        self._places = {name: place for place, name in enumerate(head)}
-        columns.check(head, path.name)
+        _, names = head
+        self._places = {name: place for place, name in enumerate(names)}
+        columns.check(names, path.name)
 
     def labels(self) -> Iterator[Labels]:
-        return (self._of(row) for row in self._rows())
+        return (self._of(row) for _, row in self._rows())
 
     def __iter__(self) -> Iterator[Raw]:
-        for row in self._rows():
-            name = row[self._places[self._columns.image]]
+        folder = self._path.parent
+        for number, row in self._rows():
+            picture = row[self._places[self._columns.image]]
+            name, content = f"{self._path.name} line {number}", None
+            if picture.strip():
+                name, content = _without_folder(picture, folder), folder / picture
             group = row[self._places[self._columns.group]] if self._columns.group else None
-            content = self._path.parent / name if name else b""
-            yield Raw(_without_folder(name, self._path.parent), content, self._of(row), group or None)
+            yield Raw(name, content, self._of(row), _group(group))
 
     def _of(self, row: list[str]) -> Labels:
         return tuple(row[self._places[name]] or None for name in self._columns.targets)
 
-    def _rows(self) -> Iterator[list[str]]:
+    def _rows(self) -> Iterator[tuple[int, list[str]]]:
+        """The line of a row in the file, and its values."""
         lines = self._lines()
-        head = next(lines)
-        for number, row in enumerate(lines, start=2):
+        _, head = next(lines)
+        for number, row in lines:
             if len(row) != len(head):
                 raise InputError(
                     f"{self._path.name}: line {number} has {len(row)} values for {len(head)} columns; mend the line."
                 )
-            yield row
+            yield number, row
 
-    def _lines(self) -> Iterator[list[str]]:
+    def _lines(self) -> Iterator[tuple[int, list[str]]]:
+        """Head and rows, each with the line that it begins in; empty lines are passed over."""
+        number = 1
         try:
             with self._path.open(encoding="utf-8-sig", newline="") as stream:
-                yield from (row for row in csv.reader(stream, delimiter=self._delimiter) if row)
+                reader = csv.reader(stream, delimiter=self._delimiter, strict=True)
+                for row in reader:
+                    if row:
+                        yield number, row
+                    number = reader.line_num + 1
         except UnicodeDecodeError as error:
             raise InputError(f"data.path: {self._path} is not UTF-8 text ({error}); save it as such.") from error
         except csv.Error as error:  # a quote that is never closed, most often
-            raise InputError(f"data.path: {self._path} is no whole table ({error}); mend its quotes.") from error
+            raise InputError(
+                f"data.path: {self._path} is no whole table ({error}); mend the quotes of line {number}."
+            ) from error
 
 
 class Parquet:
@@ -120,12 +134,13 @@ class Parquet:
 def raw_of(row: dict[str, Any], columns: Columns, name: str, folder: Path) -> Raw:
     """The sample of one row; `name` where the picture has none of its own, `folder` what its path is relative to."""
     picture = row[columns.image]
-    content: bytes | Path = b""
+    content: bytes | Path | None = None
     if isinstance(picture, dict):
         name = picture.get("path") or name
         picture = picture.get("bytes") or picture.get("path")
     if isinstance(picture, str):
-        content, name = folder / picture, picture
+        if picture.strip():
+            content, name = folder / picture, picture
     elif isinstance(picture, bytes):
         content = picture
     elif picture is not None:
@@ -133,17 +148,30 @@ def raw_of(row: dict[str, Any], columns: Columns, name: str, folder: Path) -> Ra
             f"data.image: {columns.image!r} holds {type(picture).__name__} values; it must hold file paths or bytes."
         )
     group = None if columns.group is None else row[columns.group]
-    return Raw(_without_folder(name, folder), content, labels_of(row, columns), None if group is None else str(group))
+    return Raw(_without_folder(name, folder), content, labels_of(row, columns), _group(group))
 
 
 def labels_of(row: dict[str, Any], columns: Columns) -> Labels:
     """The targets of one row, as they stand."""
-    return tuple(row[name] for name in columns.targets)
+    return tuple(_text(row[name]) for name in columns.targets)
+
+
+def _group(value: Any) -> str | None:
+    value = _text(value)
+    return None if is_missing(value) else str(value)
+
+
+def _text(value: Any) -> Any:
+    """Bytes that are UTF-8 as text: so some writers of Parquet store it without saying that it is."""
+    try:
+        return value.decode() if isinstance(value, bytes) else value
+    except UnicodeDecodeError:
+        return value
 
 
 def _without_folder(name: str, folder: Path) -> str:
     """A name that is the same on every machine: relative to the data, or the file's name alone."""
-    path = Path(printable(name))
+    path = Path(printable(name).replace("\0", "\\x00"))
     if not path.is_absolute():
         return path.as_posix()
     absolute = folder.absolute()
