@@ -1,6 +1,7 @@
 """Labels become a task and numbers, or a sentence that says what to name."""
 
 from collections.abc import Iterator, Sequence
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -41,6 +42,8 @@ AUTO = [
     ("many fractions are amounts", {"size": [number / 7 for number in range(50)]}, "regression", None),
     ("so are they as text", {"size": [f"{number}.5" for number in range(50)]}, "regression", None),
     ("whole numbers that hardly repeat are amounts", {"age": list(range(60))}, "regression", None),
+    ("exact decimals are amounts", {"size": [Decimal(number) / 8 for number in range(50)]}, "regression", None),
+    ("whole decimals are classes", {"digit": [Decimal("1.00"), Decimal("10.00")]}, "classification", ("1", "10")),
     ("columns of 0 and 1 are labels", {"cat": [0, 1, 1], "dog": ["1", "1", "0"]}, "multilabel", ("cat", "dog")),
     ("columns of numbers are amounts", {"x": [0.5, 1, 2], "y": [3, 4, 5]}, "regression", None),
 ]
@@ -95,7 +98,15 @@ WRONG = [
     ),
     ({"x": ["a", "b"], "y": [1, 2]}, {}, r"'x' holds 'a'; name one column"),
     ({"x": [0, 1], "y": [1, 0]}, {"task": "classification"}, r"classification predicts one column, not 2"),
-    ({"x": [[1, 2], [3]]}, {}, r"target 'x': sample 1 holds a list"),
+    ({"x": [[1, 2], [3]]}, {}, r"data\.target: 'x' of sample 1 is a list; make it one column a value"),
+    ({"x": ["a", b"\xff"]}, {}, r"data\.target: 'x' of sample 2 is bytes that are no UTF-8; save it as text"),
+    ({"cat": [0, 1], "dog": [1, 1]}, {}, r"data\.target: 'dog' is 1 everywhere; leave it out"),
+    (
+        {"y": [1.5, -1e39]},
+        {"task": "regression"},
+        r"'y' of sample 2 is -1e\+39, beyond .* float32 holds \(3\.4e\+38\)",
+    ),
+    ({"y": [f"{number + 0.5}e39" for number in range(50)]}, {}, r"'y' of sample 1 is '0\.5e39', beyond what float32"),
 ]
 
 
@@ -111,6 +122,12 @@ def test_labels_that_fit_no_task_are_refused_with_the_remedy(
 def test_what_is_ambiguous_is_settled_by_name(task: Any, classes: int | None) -> None:
     targets = resolve(Columns(age=[number % 30 for number in range(300)]), Data(task=task))
     assert targets.task == task and (targets.classes and len(targets.classes)) == classes
+
+
+def test_the_largest_amount_of_float32_is_one() -> None:
+    largest = float(np.finfo(np.float32).max)
+    targets = resolve(Columns(y=[largest, -largest]), Data(task="regression"))
+    assert [float(targets.encode((value,))[0]) for value in (largest, -largest)] == [largest, -largest]
 
 
 def test_names_sort_as_people_do() -> None:

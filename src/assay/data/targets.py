@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from functools import cached_property
 from numbers import Real
 from typing import Any
@@ -20,6 +21,7 @@ from assay.modality import Unreadable
 from assay.params import Data, Task
 
 FEW = 20  # whole numbers with at most so many values are classes without being asked
+LARGEST = float(np.finfo(np.float32).max)  # of an amount: beyond it float32 knows infinity alone
 OFTEN = 5  # whole numbers that repeat less often than this on average are no classes
 
 
@@ -68,12 +70,17 @@ class _Column:
     missing: int = 0
     values: set[str] = field(default_factory=set)
     not_a_number: tuple[int, Any] | None = None  # the first: its sample, counted from 1, and its value
+    too_large: tuple[int, Any] | None = None  # likewise the first
     not_a_label: Any = None  # the first value that is neither 0 nor 1
     is_whole: bool = True
 
     def add(self, number: int, value: Any) -> None:
         if isinstance(value, list | tuple | dict | set | np.ndarray):
-            raise InputError(f"target {self.name!r}: sample {number} holds a list; make it one column a value.")
+            raise InputError(f"data.target: {self.name!r} of sample {number} is a list; make it one column a value.")
+        if isinstance(value, bytes):
+            raise InputError(
+                f"data.target: {self.name!r} of sample {number} is bytes that are no UTF-8; save it as text or number."
+            )
         if is_missing(value):
             self.missing += 1
             return
@@ -84,6 +91,8 @@ class _Column:
             self.not_a_label = value
         if amount is None or not math.isfinite(amount):
             self.not_a_number = self.not_a_number or (number, value)
+        elif abs(amount) > LARGEST:
+            self.too_large = self.too_large or (number, value)
         elif amount != int(amount):
             self.is_whole = False
 
@@ -122,14 +131,14 @@ def natural(name: str) -> tuple[Any, ...]:
 
 def as_class(value: Any) -> str:
     """The name of a class: text as it is, whole numbers without a point."""
-    if isinstance(value, float | np.floating) and float(value).is_integer():
+    if isinstance(value, float | np.floating | Decimal) and math.isfinite(value) and value == int(value):
         return str(int(value))
     return str(value)
 
 
 def as_number(value: Any) -> float | None:
     """The value as a number, None where it is none; text that reads as a number is one."""
-    if isinstance(value, Real | np.bool_):
+    if isinstance(value, Real | Decimal | np.bool_):
         return float(value)
     try:
         return float(value) if isinstance(value, str) and "_" not in value else None
@@ -197,6 +206,10 @@ def _as_multilabel(columns: Sequence[_Column]) -> Targets:
             raise InputError(
                 f"data.target: {column.name!r} holds {column.not_a_label!r}; labels of a multilabel task are 0 or 1."
             )
+        if len(column.values) < 2:
+            raise InputError(
+                f"data.target: {column.name!r} is {min(column.values)} everywhere; leave it out, or add other samples."
+            )
     names = tuple(column.name for column in columns)
     return Targets("multilabel", names, names, columns[0].num_samples)
 
@@ -208,6 +221,12 @@ def _as_regression(columns: Sequence[_Column]) -> Targets:
             raise InputError(
                 f"data.target: {column.name!r} of sample {number} is {value!r}, not a finite number; "
                 "regression predicts numbers: mend the column or set data.task: classification."
+            )
+        if column.too_large is not None:
+            number, value = column.too_large
+            raise InputError(
+                f"data.target: {column.name!r} of sample {number} is {value!r}, beyond what float32 holds "
+                f"({LARGEST:.1e}); give the column in a larger unit."
             )
         if len(column.values) < 2:
             raise InputError(f"data.target: {column.name!r} is {min(column.values)} everywhere; nothing to learn.")
