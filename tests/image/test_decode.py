@@ -87,6 +87,31 @@ def test_cmyk_becomes_its_rgb() -> None:
         assert red < 20 and green > 235 and blue > 235, kind
 
 
+def with_chunk(png: bytes, kind: bytes, content: bytes, before: bytes) -> bytes:
+    """A PNG with one chunk more."""
+    at = png.index(before) - 4
+    chunk = struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+    return png[:at] + chunk + png[at:]
+
+
+def test_a_transparent_value_of_sixteen_bit_grey_is_white() -> None:
+    values = np.linspace(0, 65535, 256).round().astype(np.uint16).reshape(16, 16)
+    raw = with_chunk(encoded(Image.fromarray(values)), b"tRNS", struct.pack(">H", 257 * 7), before=b"IDAT")
+    expected = np.arange(256)
+    expected[7] = 255
+    assert np.array_equal(decode(raw, GREY).array[0].ravel(), expected)
+
+
+def test_an_orientation_behind_the_pixels_of_a_png_counts() -> None:
+    upright = picture(4, side=24, channels=1).resize((24, 12))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    stored = encoded(upright.transpose(Image.Transpose.ROTATE_90))
+    raw = with_chunk(stored, b"eXIf", exif.tobytes().removeprefix(b"Exif\0\0"), before=b"IEND")
+    sample = decode(raw, Data(channels=1))
+    assert sample.size == (12, 24) and np.array_equal(sample.array, planes(upright))
+
+
 @pytest.mark.parametrize("kind", ["PNG", "TIFF"])
 def test_sixteen_bits_are_scaled_to_eight(kind: str) -> None:
     values = np.linspace(0, 65535, 256).round().astype(np.uint16).reshape(16, 16)

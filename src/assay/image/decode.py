@@ -115,6 +115,8 @@ def _sample(picture: Image.Image, how: Data) -> Sample:
     if picture.format == "JPEG" and how.image_size is not None:
         # Decoding at 1/2, 1/4 or 1/8 where that is still large enough: the cosine transform does the averaging.
         picture.draft("L" if how.channels == 1 else "RGB", (how.image_size, how.image_size))
+    if picture.format == "PNG":
+        picture.load()  # its orientation may stand behind its pixels
     # Pillow turns a TIFF by itself, its size at opening included.
     turned = picture.getexif().get(ORIENTATION, 1) if picture.format != "TIFF" and "exif" in picture.info else 1
     flat = _eight_bit(picture)
@@ -158,7 +160,9 @@ def _from_wide(picture: Image.Image) -> Image.Image:
     low, high = int(values.min()), int(values.max())
     if low < 0 or high > 65535:
         raise Unreadable(f"its pixels run from {low} to {high}; save it with 8 or 16 bits")
-    return Image.fromarray(np.round(values / 257.0).astype(np.uint8))
+    narrow = np.round(values / 257.0).astype(np.uint8)
+    narrow[values == picture.info.get("transparency", -1)] = WHITE[0]  # Pillow's RGBA of such a picture is wrong
+    return Image.fromarray(narrow)
 
 
 def _resized(picture: Image.Image, how: Data) -> Image.Image:
