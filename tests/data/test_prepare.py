@@ -200,7 +200,7 @@ WRONG = [
     ({"path": "one"}, r"data\.target: every sample is 'a'; a classifier needs at least two classes"),
     ({"path": "broken"}, r"data: none of 4 samples can be read: a/0\.png: .*; a/1\.png"),
     ({"path": "broken", "image_size": None}, r"data: none of 4 samples can be read; a/0\.png"),
-    ({"path": "half"}, r"data\.max_bad: 20 of 60 samples cannot be used, .* share of 0\.01: b/40\.png: .*and 15 more"),
+    ({"path": "half"}, r"data\.max_bad: 20 of 60 samples cannot be used, .* of 0\.01: b/40\.png: .*and 15 more, "),
     ({"path": "rare"}, r"class 'rare' \(1 samples\) has none in \w+ and \w+; add samples of it"),
     ({"path": "sizes", "image_size": None}, r"data\.image_size: .* 16×16 \(29\), 40×20 \(1\); set it, e\.g\. to 28"),
     ({"path": "wide", "image_size": None}, r"data\.image_size: .* 40×20 \(2\); set it"),
@@ -234,6 +234,16 @@ def test_data_that_makes_no_set_is_one_sentence_and_leaves_nothing(
     assert not (folder / "out").exists() or not list((folder / "out").iterdir())
 
 
+def test_of_too_many_unreadable_samples_a_list_names_each_with_its_reason(folder: Path) -> None:
+    bad_folders(folder)
+    with pytest.raises(InputError, match=r"and 15 more, all of them in \.assay/unreadable\.json; mend or remove"):
+        run(folder_of(folder / "half"), folder / "out")
+    listed = json.loads((folder / ".assay/unreadable.json").read_text(encoding="utf-8"))
+    assert [entry["name"] for entry in listed] == [f"b/{number}.png" for number in range(40, 60)]
+    assert all(entry["reason"] for entry in listed)
+
+
+@pytest.mark.usefixtures("folder")  # the list of what is unreadable goes to the working directory
 def test_a_failed_run_leaves_the_last_good_set_in_its_place(animals: Path, tmp_path: Path) -> None:
     run(folder_of(animals), tmp_path / "out")
     before = content(tmp_path / "out")

@@ -4,6 +4,7 @@ Everything is written into a folder beside its place and moved at the end, so th
 nothing that could be taken for a data set.
 """
 
+import json
 import math
 import shutil
 from collections import Counter
@@ -30,6 +31,7 @@ from assay.params import Data
 
 OnProgress = Callable[[int], object]  # samples done
 WRITTEN = ("report.json", "samples.html", "data")  # data last: with it the data set is there
+UNREADABLE = Path(".assay/unreadable.json")  # of a run that is refused for them; its `out` stays as it was
 GUESS_BYTES = 1 << 20  # of a decoded sample, before the size of the pictures is known
 TOLD = 50  # samples between two words of progress
 SHOWN = 5  # classes or files that a sentence names
@@ -80,6 +82,7 @@ def prepare(data: Data, out: Path, on_progress: OnProgress) -> Report:
     """Decode, check, split and write everything that `data` names.
 
     Writes `out/data/` (layout: assay.data.dataset), `out/report.json` and `out/samples.html`, all or none of them.
+    Where more samples are unreadable than a sentence can name, the list of them goes to UNREADABLE.
     `on_progress` hears the number of samples done.
 
     Raises:
@@ -143,17 +146,19 @@ def _keep(decoded: Decoded, targets: Targets, data: Data, findings: Findings, sp
 
 def _check_readable(findings: Findings, data: Data) -> None:
     bad = len(findings.unreadable)
-    if bad == 0:
+    if bad == 0 or (bad < findings.seen and bad <= data.max_bad * findings.seen):
         return
     named = "; ".join(f"{entry['name']}: {entry['reason']}" for entry in findings.unreadable[:SHOWN])
-    more = f"; and {bad - SHOWN} more" if bad > SHOWN else ""
+    if bad > SHOWN:
+        UNREADABLE.parent.mkdir(exist_ok=True)
+        UNREADABLE.write_text(json.dumps(findings.unreadable, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        named += f"; and {bad - SHOWN} more, all of them in {UNREADABLE}"
     if bad == findings.seen:
-        raise InputError(f"data: none of {bad} samples can be read: {named}{more}.")
-    if bad > data.max_bad * findings.seen:
-        raise InputError(
-            f"data.max_bad: {bad} of {findings.seen} samples cannot be used, more than the share of {data.max_bad:g}: "
-            f"{named}{more}; mend or remove them, or set data.max_bad higher."
-        )
+        raise InputError(f"data: none of {bad} samples can be read: {named}.")
+    raise InputError(
+        f"data.max_bad: {bad} of {findings.seen} samples cannot be used, more than the share of {data.max_bad:g}: "
+        f"{named}; mend or remove them, or set data.max_bad higher."
+    )
 
 
 def _check_classes(targets: Targets, splits: OpenSplits) -> None:
