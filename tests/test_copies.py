@@ -183,6 +183,20 @@ class TestContent:
         write_copies(tmp_path / "data", Augment(policy=POLICY), Online(), tmp_path / "augment", ignore)
         assert open_prepared(tmp_path / "data", tmp_path / "augment/data").about == read_about(tmp_path / "data")
 
+    def test_copies_of_other_originals_are_refused(self, tmp_path: Path) -> None:
+        write_train(tmp_path / "data", SOME)
+        copies = tmp_path / "augment/data"
+        with pytest.raises(InputError, match=r"version\.txt: augment has not run; run `assay augment` first\."):
+            open_prepared(tmp_path / "data", copies)
+        for augment in (Augment(copies=1, policy=POLICY), Augment()):
+            write_copies(tmp_path / "data", augment, Online(), tmp_path / "augment", ignore)
+            about = open_prepared(tmp_path / "data", copies).about
+            assert about.originals == read_about(tmp_path / "data").version
+            text = (copies / "version.txt").read_text()
+            (copies / "version.txt").write_text("x" + text)
+            with pytest.raises(InputError, match=r"its copies are of other data than \S+; run `assay augment` again\."):
+                open_prepared(tmp_path / "data", copies)
+
 
 def write_copies_without_a_sheet(base: Path, augment: Augment) -> None:
     """The arrays alone: drawing is slow and no part of the law."""

@@ -143,6 +143,16 @@ def test_an_empty_test_split_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
+def test_a_model_that_was_trained_on_another_split_is_refused(results: dict[str, Path], tmp_path: Path) -> None:
+    trained, data = judged.trained("classification"), results["classification"] / "data"
+    version = trained.about.version
+    copied = replace(trained, about=replace(trained.about, version=f"{version}+c0b1e5"))
+    assert look(copied, data, HOW).verdicts.keys() == {"train", "validation", "test"}, "copies are of train alone"
+    other = replace(trained, about=replace(trained.about, version=f"other+{version}"))
+    with pytest.raises(InputError, match=rf"data of version other, and the test split is of version {version}, so"):
+        evaluate(other, data, HOW, tmp_path / "out")
+
+
 def test_a_model_of_other_classes_is_refused(results: dict[str, Path], tmp_path: Path) -> None:
     trained = judged.trained("classification")
     other = replace(trained, about=replace(trained.about, classes=tuple("abcdefghij")))

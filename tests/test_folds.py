@@ -88,13 +88,14 @@ def test_several_targets_are_strata_too() -> None:
 
 def test_kin_is_read_from_what_prepare_and_augment_wrote(tmp_path: Path) -> None:
     prepared, augmented = tmp_path / "data", tmp_path / "augmented"
-    write_train(prepared, np.arange(6))
+    about = write_train(prepared, np.arange(6))
     groups = {"train": ["a", "b", "a", None, None, "b"], "validation": [None] * 7 + ["c"]}
     for name, column in groups.items():
         keys = [f"{name}{row}" for row in range(len(column))]
         table = pa.table({"key": keys, "name": keys, "group": pa.array(column, pa.string())})
         parquet.write_table(table, prepared / name / "index.parquet")
     augmented.mkdir()
+    (augmented / "version.txt").write_text(about.version)
     for array in ("samples", "lengths", "targets"):
         np.save(augmented / f"{array}.npy", np.load(prepared / f"train/{array}.npy")[:2])
     np.save(augmented / "origin.npy", np.array([4, 5]))

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from assay.modality import Spec
 from assay.model_files import FACTS, RECIPE, TENSORS, load_model, save_model
 from assay.models import Model, build_model
 from assay.params import Data, Optimizer, Recipe
+from assay.tensors import sha256
 from assay.weights import weights_of
 
 SPEC = Spec("image", (1, 28, 28), "uint8", ("channel", "height", "width"))
@@ -87,6 +89,14 @@ class TestRoundTrip:
         assert sorted(path.name for path in folder.iterdir()) == sorted([FACTS, RECIPE, TENSORS])
 
 
+def rewrite(folder: Path, old: str, new: str) -> None:
+    """Another recipe, as if the model had been written with it."""
+    text = (folder / RECIPE).read_text().replace(old, new)
+    (folder / RECIPE).write_text(text)
+    facts = json.loads((folder / FACTS).read_text())
+    (folder / FACTS).write_text(json.dumps(facts | {"recipe_sha256": sha256(text.encode())}))
+
+
 class TestDamage:
     def test_a_truncated_tensor_file_is_one_sentence(self, folder: Path) -> None:
         path = folder / TENSORS
@@ -130,8 +140,7 @@ class TestDamage:
             load_model(folder)
 
     def test_a_network_that_is_not_known_is_said_of_its_folder(self, folder: Path) -> None:
-        path = folder / RECIPE
-        path.write_text(path.read_text().replace("backbone: cnn", "backbone: cmm"))
+        rewrite(folder, "backbone: cnn", "backbone: cmm")
         with pytest.raises(InputError, match=rf"^{re.escape(str(folder))}: recipe\.backbone: 'cmm' is not a network"):
             load_model(folder)
 
@@ -153,8 +162,14 @@ class TestDamage:
         with pytest.raises(InputError, match="is of format 2, and this version reads format 1; update assay"):
             load_model(folder)
 
-    def test_a_recipe_that_was_edited_does_not_fit_the_tensors(self, folder: Path) -> None:
+    @pytest.mark.parametrize("edit", [lambda text: text.replace("gelu", "tanh"), lambda text: text[: len(text) // 3]])
+    def test_a_recipe_that_was_edited_or_cut_is_one_sentence(self, folder: Path, edit: Callable[[str], str]) -> None:
         path = folder / RECIPE
-        path.write_text(path.read_text().replace("backbone: cnn", "backbone: mlp"))
+        path.write_text(edit(path.read_text() + "# gelu"))
+        with pytest.raises(InputError, match=r"recipe\.yaml: is damaged \(its SHA-256 is not the one in model\.json\)"):
+            load_model(folder)
+
+    def test_a_recipe_of_another_network_does_not_fit_the_tensors(self, folder: Path) -> None:
+        rewrite(folder, "backbone: cnn", "backbone: mlp")
         with pytest.raises(InputError, match=r"model\.safetensors: .* they are of another network"):
             load_model(folder)

@@ -20,7 +20,7 @@ from torch import Tensor
 from assay import modality
 from assay.augment import is_on, strengthened
 from assay.data.arrays import GrowingArray
-from assay.data.dataset import About, Part, read_about, read_split
+from assay.data.dataset import COPIED, About, Part, read_about, read_split
 from assay.errors import InputError
 from assay.params import Augment, Online, Policy
 from assay.sheet import Cell, Row, draw_sheet, save
@@ -141,11 +141,12 @@ def _digest(seed: int, key: bytes, number: int) -> bytes:
 
 
 def _version(originals: _Originals, augment: Augment) -> str:
-    """A hash of what makes the copies what they are; the originals' own version where nothing is copied."""
+    """The originals', and a hash of what makes the copies what they are; alone where nothing is copied."""
+    prepared = originals.about.version
     if not originals.numbers.sum():
-        return originals.about.version
-    said = json.dumps([originals.about.version, augment.model_dump()], sort_keys=True)
-    return blake2b(said.encode(), digest_size=16).hexdigest()
+        return prepared
+    said = json.dumps(augment.model_dump(), sort_keys=True)
+    return f"{prepared}{COPIED}{blake2b(said.encode(), digest_size=8).hexdigest()}"
 
 
 def _write_arrays(originals: _Originals, policy: Policy, folder: Path, on_progress: Callable[[int], None]) -> None:

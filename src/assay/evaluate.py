@@ -105,6 +105,11 @@ def _refuse_strange(model: About, data: About) -> None:
         if there != here:
             named = what.replace("_", " ")
             raise InputError(f"the model's {named} is {there}, the data's is {here}; run `assay train` again.")
+    if model.originals != data.version:
+        raise InputError(
+            f"the model was trained on data of version {model.originals}, and the test split is of version "
+            f"{data.version}, so the model may know it; run `assay train` again."
+        )
 
 
 def _refuse_infinite(outputs: NDArray[np.float32], split: str) -> None:

@@ -5,6 +5,7 @@
     model/recipe.yaml         what it was trained by, every field of `recipe` in params.yaml
     model/model.json          format        version of this layout
                               sha256        of model.safetensors
+                              recipe_sha256 of recipe.yaml
                               task, target_names, classes (in the order of the outputs), counts, data_version
                               spec          modality, shape, dtype and axes of a sample
                               data          how a sample became so: what of `data` in params.yaml decoding asks for
@@ -56,7 +57,8 @@ def save_model(folder: Path, model: Model, recipe: Recipe, about: About, data: D
     (folder / FACTS).unlink(missing_ok=True)
     write_whole(tensors, folder / TENSORS)
     settings.write_recipe(recipe, folder / RECIPE)
-    facts = _facts(model, recipe, about, data) | {"sha256": sha256(tensors)}
+    hashes = {"sha256": sha256(tensors), "recipe_sha256": sha256((folder / RECIPE).read_bytes())}
+    facts = _facts(model, recipe, about, data) | hashes
     write_whole((json.dumps(facts, indent=1, sort_keys=True) + "\n").encode(), folder / FACTS)
 
 
@@ -87,7 +89,10 @@ def load_model(folder: Path) -> Trained:
         InputError: the folder holds no model, a damaged one, or one of a later version of this layout.
     """
     facts = read_facts(folder)
-    recipe = settings.read_recipe(folder / RECIPE, "run `assay train` again.")
+    path = folder / RECIPE
+    if path.is_file():
+        _same(path.read_bytes(), facts.get("recipe_sha256"), path)
+    recipe = settings.read_recipe(path, "run `assay train` again.")
     tensors = read_tensors(folder, facts)
     try:
         about, data = About.from_json(facts, facts["data_version"]), Data.model_validate_json(json.dumps(facts["data"]))
@@ -138,9 +143,13 @@ def read_tensors(folder: Path, facts: dict[str, Any]) -> dict[str, Tensor]:
         data = path.read_bytes()
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); run `assay train` again.") from error
-    if sha256(data) != facts.get("sha256"):
-        raise InputError(f"{path}: is damaged (its SHA-256 is not the one in {FACTS}); run `assay train` again.")
+    _same(data, facts.get("sha256"), path)
     return unpacked(data, path)
+
+
+def _same(data: bytes, wanted: Any, path: Path) -> None:
+    if sha256(data) != wanted:
+        raise InputError(f"{path}: is damaged (its SHA-256 is not the one in {FACTS}); run `assay train` again.")
 
 
 def _damaged(path: Path, error: Exception) -> InputError:

@@ -140,5 +140,8 @@ def test_the_study_of_params_yaml_is_the_one_that_a_search_would_open(tmp_path: 
     about = write_train(tmp_path / "data", np.arange(16))
     params = params_of(6, epochs=2)
     expected = study_name(params.search, searched_base(params.search, params.recipe), "accuracy", about.version)
-    assert current(params, tmp_path / "data", tmp_path / "nothing") == expected
-    assert current(params, tmp_path / "nowhere", tmp_path / "nothing") is None
+    (tmp_path / "augmented").mkdir()
+    assert current(params, tmp_path / "data", tmp_path / "augmented") is None, "augment has not run"
+    (tmp_path / "augmented/version.txt").write_text(about.version)
+    assert current(params, tmp_path / "data", tmp_path / "augmented") == expected
+    assert current(params, tmp_path / "nowhere", tmp_path / "augmented") is None

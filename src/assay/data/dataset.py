@@ -7,7 +7,7 @@ data/<split>/targets.npy                class: N int64 · multilabel: N × K flo
 data/<split>/keys.npy                   N × 16 uint8, the content's hash
 data/<split>/index.parquet              a row a sample: key (hex), name, group
 augmented/{samples,lengths,targets}.npy copies of training samples, written by augment; origin.npy: N int64, the row
-augmented/version.txt                   of the originals and their copies together
+augmented/version.txt                   of the originals, and behind a + of their copies where there are any
 """
 
 import json
@@ -24,6 +24,7 @@ from assay.modality import Spec
 from assay.params import LOSSES_OF_TASK
 
 SPLITS = ("train", "validation", "test")
+COPIED = "+"  # in a version: behind it stands that of copies
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ class About:
     target_names: tuple[str, ...]
     classes: tuple[str, ...] | None  # of classification and multilabel, in the order of the outputs
     counts: dict[str, int]
-    version: str  # a hash of every sample, target and split: equal data, equal version
+    version: str  # a hash of every sample, target and split, and of copies: equal data, equal version
 
     @classmethod
     def from_json(cls, said: Mapping[str, Any], version: str) -> Self:
@@ -89,6 +90,11 @@ class About:
             counts=said["counts"],
             version=version,
         )
+
+    @property
+    def originals(self) -> str:
+        """The version of what was prepared, without the copies."""
+        return self.version.partition(COPIED)[0]
 
     @property
     def num_outputs(self) -> int:
@@ -194,20 +200,26 @@ def open_prepared(folder: Path, augmented: Path | None = None) -> Dataset:
     """Open what prepare wrote, and what augment added, for training: train and validation.
 
     Raises:
-        InputError: see `read_about` and `read_split`.
+        InputError: see `read_about` and `read_split`; or augment was not run on these originals.
     """
     about = read_about(folder)
-    return Dataset(
-        replace(about, version=_version(about.version, augmented)),
-        read_split(folder, "train", augmented),
-        read_split(folder, "validation"),
-    )
+    if augmented is not None:
+        about = replace(about, version=_version(about.version, augmented))
+    return Dataset(about, read_split(folder, "train", augmented), read_split(folder, "validation"))
 
 
-def _version(prepared: str, augmented: Path | None) -> str:
-    """Other copies are other data to learn from: the version of the originals, or of both."""
-    path = None if augmented is None else augmented / "version.txt"
-    return prepared if path is None or not path.exists() else path.read_text(encoding="utf-8").strip()
+def _version(prepared: str, augmented: Path) -> str:
+    """Other copies are other data to learn from: the version of the originals and their copies."""
+    path = augmented / "version.txt"
+    try:
+        version = path.read_text(encoding="utf-8").strip()
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: augment has not run; run `assay augment` first.") from error
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read ({error}); run `assay augment` again.") from error
+    if version.partition(COPIED)[0] != prepared:
+        raise InputError(f"{path}: its copies are of other data than {prepared}; run `assay augment` again.")
+    return version
 
 
 def _part(folder: Path, about: About) -> Part:

@@ -49,13 +49,19 @@ def read_recipe(path: str | Path, remedy: str = "run `assay search` first.") -> 
 
 
 def write_recipe(recipe: Recipe, path: str | Path) -> None:
-    """Write every field of `recipe` as plain YAML in the order of params.py: equal recipes give equal bytes."""
+    """Write every field of `recipe` as plain YAML in the order of params.py: equal recipes give equal bytes.
+
+    The file is there whole or not at all: a part of a recipe would be another recipe.
+    """
     writer = YAML(typ="safe", pure=True)
     writer.default_flow_style = False
     writer.allow_unicode = False  # escaped: ruamel writes a line break of Unicode as it is and reads it as a blank
     writer.sort_base_mapping_type_on_output = False  # type: ignore[assignment]  # ruamel declares it None
-    with open(path, "w", encoding="utf-8") as file:
+    path = Path(path)
+    part = path.with_name(f".{path.name}.part")
+    with part.open("w", encoding="utf-8") as file:
         writer.dump(nested(flat(recipe)), file)
+    part.replace(path)
 
 
 def refuse(document: Document, problems: Sequence[Problem]) -> None:
