@@ -90,6 +90,8 @@ run(Path({str(tmp_path)!r}), params_of(5, space={space!r}, recipe={{"backbone": 
     page = (tmp_path / "out/report.html").read_text()
     assert "Of this search no times are kept" not in page
     assert len(re.findall('<rect class="stay ', page)) == len(table), "each trial stands in the row of its worker"
+    workers = re.findall(r"<td>[^<]+/\d+</td>", page)
+    assert len(workers) == len(table) and len(set(workers)) < len(table), "a worker stays for the next trial"
     told = {run.info.run_name.split(" ")[1] if " " in run.info.run_name else "search": run for run in runs(tmp_path)}
     assert len(told) == 6
     for row in table:
