@@ -84,7 +84,9 @@ class Study:
         self._study, self._lease = opened(search.storage, self.name, folder, direction)
         try:
             self._store = self._study._storage
-            self.id, known = introduce(self._study, about(search, base, metric, version))
+            said = about(search, base, metric, version)
+            self.id, known = introduce(self._study, said)
+            self._policy: dict[str, Any] = said["policy"]
             self.clock = Clock(self._study, None if search.budget is None else seconds_of(search.budget))
             self.first = first_points(self._study, search.earlier, folder, search.storage, self.space)
             self._halving = Halving(search.min_epochs, search.reduction, self.sign, search.pruner, base.epochs)
@@ -245,11 +247,9 @@ class Study:
     def told(self) -> dict[str, Any]:
         """What the search's own run says of it: the settings that its name is a hash of, in short."""
         recipe = {f"recipe.{name}": value for name, value in flat(self.space.base).items()}
-        return {
-            "search.metric": ", ".join([self.metric, *self.costs]),
-            "search.seed": self.seed,
-            "search.space": ", ".join(self.space.parameters),
-        } | recipe
+        policy = {f"search.{name}": value for name, value in self._policy.items()}
+        metric = ", ".join([self.metric, *self.costs])
+        return policy | {"search.metric": metric, "search.space": ", ".join(self.space.parameters)} | recipe
 
     def tried(self) -> list[Tried]:
         """Every trial of the budget that was begun, by number."""
