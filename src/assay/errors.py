@@ -43,13 +43,29 @@ class Position:
 
 
 def nearest(name: str, known: Collection[str], limit: int = 8) -> str:
-    """The remedy for an unknown name: the nearest known one, else the known ones (at most `limit`)."""
-    near = difflib.get_close_matches(name, sorted(known), n=1)
-    if near:
-        return f"did you mean {near[0]!r}?"
-    listed = sorted(known)
-    more = f" and {len(listed) - limit} more" if len(listed) > limit else ""
-    return f"known are {', '.join(listed[:limit])}{more}."
+    """The remedy for an unknown name: the nearest known one, whatever the case of its letters, else the known ones (at
+    most `limit`), or of a whole family that has the name in theirs, some of these."""
+    folded, listed = name.casefold(), sorted(known)
+    alike: dict[str, list[str]] = {}
+    for each in listed:
+        alike.setdefault(each.casefold(), []).append(each)
+    family = sorted(
+        (each for each in listed if folded and folded in each.casefold()),
+        key=lambda each: (not each.casefold().startswith(folded), len(each), each),
+    )
+    if len(family) > limit and folded not in alike:
+        return f"known with {folded!r} in the name are {_some(family, limit)}."
+    if near := difflib.get_close_matches(folded, alike, n=1):
+        (best,) = difflib.get_close_matches(name, alike[near[0]], n=1, cutoff=0)
+        return f"did you mean {best!r}?"
+    if family:
+        return f"known with {folded!r} in the name are {_some(family, limit)}."
+    return f"known are {_some(listed, limit)}."
+
+
+def _some(names: Sequence[str], limit: int) -> str:
+    more = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return f"{', '.join(names[:limit])}{more}"
 
 
 def gather(errors: Sequence[InputError]) -> None:
