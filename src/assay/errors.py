@@ -19,6 +19,7 @@ REMEDIES = {  # what would be right where a path cannot be used
     errno.EISDIR: "a folder stands where a file must be: move it away.",
     errno.ENOENT: "bring it back, or run the stage that writes it again.",
 }
+TELLING = 3  # letters from which on it says something that a known name has them too
 LONGEST = 120  # characters of a path that a sentence shows
 
 
@@ -50,7 +51,7 @@ def nearest(name: str, known: Collection[str], limit: int = 8) -> str:
     for each in listed:
         alike.setdefault(each.casefold(), []).append(each)
     family = sorted(
-        (each for each in listed if folded and folded in each.casefold()),
+        (each for each in listed if len(folded) >= TELLING and folded in each.casefold()),
         key=lambda each: (not each.casefold().startswith(folded), len(each), each),
     )
     if len(family) > limit and folded not in alike:

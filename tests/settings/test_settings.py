@@ -111,6 +111,30 @@ def test_numbers_are_read_as_dvc_reads_them(tmp_path: Path) -> None:
     assert (recipe.optimizer.lr, recipe.epochs, recipe.seed) == (0.001, 10, 12)
 
 
+UNREADABLE = {  # a value that YAML begins to read as something and cannot → what is said after `params.yaml:3: `
+    "tracking: {experiment: 2024-02-30}": "tracking.experiment is '2024-02-30', which cannot be read as a date; mend it, ",
+    "recipe: {epochs: !!int abc}": "recipe.epochs is 'abc', which cannot be read as a whole number; mend it, or put it",
+    "recipe: {dropout: !!float abc}": "recipe.dropout is 'abc', which cannot be read as a number; ",
+    "augment: {balance: !!bool maybe}": "augment.balance is 'maybe', which cannot be read as true or false; ",
+    f"recipe: {{epochs: {'1' * 5000}}}": f"recipe.epochs is '{'1' * 59}…', which cannot be read as a whole number; ",
+    f"recipe: {'[' * 60}{']' * 60}": "is nested more than 50 levels deep, which no setting is; ",
+    'tracking: {experiment: "\\ud800"}': "tracking.experiment holds a NUL or half a character, which no file can; ",
+    'data: {split_key: "a\\0"}': "data.split_key holds a NUL or half a character, which no file can; write it without.",
+    'data: {"\\udfff": 1}': "what stands before this colon is no name; ",
+}
+
+
+@pytest.mark.parametrize("text", UNREADABLE, ids=lambda text: text[:40])
+def test_a_value_that_cannot_be_read_gets_a_sentence_and_no_stack_trace(text: str, tmp_path: Path) -> None:
+    (said,) = sentences(written(tmp_path, SOUND + text))
+    assert said.startswith(f"params.yaml:3: {UNREADABLE[text]}")
+
+
+def test_brackets_without_end_get_a_sentence(tmp_path: Path) -> None:
+    (said,) = sentences(written(tmp_path, f"recipe: {'[' * 3000}{']' * 3000}"))
+    assert said.startswith("params.yaml: is nested more than 50 levels deep")
+
+
 def test_yes_and_none_are_words_and_the_sentence_says_what_to_write(tmp_path: Path) -> None:
     path = written(tmp_path, SOUND + "augment: {balance: yes}\nrecipe: {clip_norm: none}\n")
     assert sentences(path) == [

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
+from ruamel.yaml.constructor import BaseConstructor
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
@@ -13,6 +14,10 @@ from assay.errors import InputError, Position
 
 Where = tuple[str | int, ...]
 NAMES = {f"tag:yaml.org,2002:{kind}" for kind in ("str", "int", "merge")}  # of a number it is said where it is read
+KINDS = {"int": "a whole number", "float": "a number", "bool": "true or false", "timestamp": "a date"}  # by YAML's tags
+LONGEST = 60  # characters of a value that a sentence shows
+DEEPEST = 50  # levels; settings have six
+TOO_DEEP = f"is nested more than {DEEPEST} levels deep, which no setting is; mend its brackets or its indentation."
 
 
 @dataclass(frozen=True)
@@ -49,7 +54,8 @@ def read_document(path: str | Path, remedy: str) -> Document:
     """Read the YAML mapping in `path`; `remedy` says what to do where there is no such file.
 
     Raises:
-        InputError: the file is missing, unreadable, no YAML, empty, no mapping, or names a setting twice.
+        InputError: the file is missing, unreadable, no YAML, empty, no mapping, names a setting twice, or holds what
+            is neither text nor a number.
     """
     file = str(path)
     text = _text(file, remedy)
@@ -59,10 +65,12 @@ def read_document(path: str | Path, remedy: str) -> Document:
         root = reader.compose(text)
         if root is None:
             raise InputError(f"{file}: is empty; {remedy}")
-        lines = _lines(file, root)
+        lines = _lines(file, root, reader.constructor)
         values = reader.load(text)
     except YAMLError as error:
         raise _broken(file, error) from error
+    except RecursionError as error:
+        raise InputError(f"{file}: {TOO_DEEP}") from error
     if not isinstance(values, dict):
         raise InputError(f"{file}:1: is not a mapping of settings; it must consist of lines like `name: value`.")
     return Document(file, values, lines)
@@ -89,40 +97,65 @@ def _broken(file: str, error: YAMLError) -> InputError:
     return InputError(f"{position}: is not YAML: {error.problem}{context}.")
 
 
-def _lines(file: str, root: Node) -> dict[tuple[str, ...], int]:
+def _lines(file: str, root: Node, constructor: BaseConstructor) -> dict[tuple[str, ...], int]:
     lines: dict[tuple[str, ...], int] = {}
     wrong = [
         f"{file}:{key.start_mark.line + 1}: what stands before this colon is no name; it must be text, in quotes if it "
         "reads as something else."
         for key in _keys(root, set())
-        if not (isinstance(key, ScalarNode) and str(key.tag) in NAMES)
+        if not (isinstance(key, ScalarNode) and str(key.tag) in NAMES and _is_text(key.value))
     ]
-    for names, line in _walk(root, (), ()):
+    for names, line, node in _walk(root, (), ()):
         if line < 0:
             wrong.append(f"{file}:{-line}: an alias stands inside what it repeats; write the values out.")
+        elif len(names) > DEEPEST:
+            wrong.append(f"{file}:{line}: {TOO_DEEP}")
+            break
         elif names in lines:
             name = ".".join(names)
             wrong.append(f"{file}:{line}: {name} is already set in line {lines[names]}; remove one of the two.")
+        elif isinstance(node, ScalarNode) and (why := _unreadable(node, constructor)):
+            wrong.append(f"{file}:{line}: {'.'.join(names)} {why}.")
         lines.setdefault(names, line)
     if wrong:
-        raise InputError(*wrong)
+        raise InputError(*(sentence.encode(errors="backslashreplace").decode() for sentence in wrong))
     return lines
 
 
-def _walk(node: Node, names: tuple[str, ...], around: tuple[int, ...]) -> Iterator[tuple[tuple[str, ...], int]]:
+def _unreadable(node: ScalarNode, constructor: BaseConstructor) -> str | None:
+    """Why nothing can be made of a value: text that no file can hold, a number or a date that is none."""
+    if not _is_text(node.value):
+        return "holds a NUL or half a character, which no file can; write it without"
+    try:
+        constructor.construct_document(node)
+    except YAMLError:
+        return None  # said with its line where all is read
+    except (ValueError, KeyError, OverflowError):
+        shown = node.value if len(node.value) <= LONGEST else f"{node.value[: LONGEST - 1]}…"
+        kind = KINDS.get(str(node.tag).rpartition(":")[2], "what its tag says")
+        return f"is {shown!r}, which cannot be read as {kind}; mend it, or put it in quotes where it is text"
+    return None
+
+
+def _is_text(value: str) -> bool:
+    """Whether files, databases and the names of files can hold it: no NUL, no half of a surrogate pair."""
+    return not any(character == "\0" or "\ud800" <= character <= "\udfff" for character in value)
+
+
+def _walk(node: Node, names: tuple[str, ...], around: tuple[int, ...]) -> Iterator[tuple[tuple[str, ...], int, Node]]:
     """Every value below `node` with its line, negative where an alias goes in circles; it lies in nodes `around`."""
     if id(node) in around:
-        yield names, -(node.start_mark.line + 1)
+        yield names, -(node.start_mark.line + 1), node
         return
     inside = (*around, id(node))
     if isinstance(node, MappingNode):
         for key, value in node.value:
             here = (*names, str(key.value))
-            yield here, key.start_mark.line + 1
+            yield here, key.start_mark.line + 1, value
             yield from _walk(value, here, inside)
     elif isinstance(node, SequenceNode):
         for number, value in enumerate(node.value):
-            yield (*names, str(number)), value.start_mark.line + 1
+            yield (*names, str(number)), value.start_mark.line + 1, value
             yield from _walk(value, (*names, str(number)), inside)
 
 
