@@ -13,7 +13,7 @@ PREPARED, OUT = Path("results/prepare/data"), Path("results/augment")
 
 
 def main() -> None:
-    params = checked()
+    params = checked(on_prepared=True)
     tags = {"data_version": read_about(PREPARED).version, "study": "none"}
     with (
         open_tracker(params.tracking, Path.cwd(), tags) as tracker,

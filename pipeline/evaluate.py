@@ -11,7 +11,7 @@ from assay.tracking import open_tracker, study_of
 
 
 def main() -> None:
-    params = checked()
+    params = checked(on_prepared=True)
     out = Path("results/evaluate")
     trained = load_model(Path("results/train/model"))
     tags = {"data_version": trained.about.version, "study": study_of(Path("results/search/report.json"))}

@@ -20,7 +20,7 @@ def main() -> None:
     ):
         with Progress("prepare", planned.num_samples) as progress:
             report = planned.write(OUT, progress.step)
-        note_prepared(params.data)
+        note_prepared(params.data, report.about.version)
         run.tag("data_version", report.about.version)
         run.log({f"data/{name}": float(count) for name, count in report.about.counts.items()}, step=0)
         for name in ("report.json", "samples.html"):

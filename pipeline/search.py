@@ -16,7 +16,7 @@ AUGMENTED = Path("results/augment/data")
 
 def main() -> None:
     refuse_absent(PREPARED)
-    params = checked()
+    params = checked(on_prepared=True)
     with begin(params) as machine:  # Ray comes up while the rest is opened
         from assay.data.dataset import open_prepared
         from assay.folds import kin_of

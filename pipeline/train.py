@@ -12,7 +12,7 @@ from assay.weights import weights_of
 
 
 def main() -> None:
-    params = checked()
+    params = checked(on_prepared=True)
     recipe = read_recipe("results/search/recipe.yaml")
     data = open_prepared(Path("results/prepare/data"), Path("results/augment/data"))
     tags = {"data_version": data.about.version, "study": study_of(Path("results/search/report.json"))}

@@ -161,11 +161,50 @@ def test_what_the_prepared_data_is_decides_about_loss_and_metric(folder: Path) -
 
 def test_data_that_was_prepared_by_other_settings_decides_nothing(folder: Path) -> None:
     prepared("classification", ("a", "b"))
-    note_prepared(Data(image_size=28))
+    note_prepared(Data(image_size=28), "v")
     Path("table.csv").write_text("image,label\n" + "".join(f"{number}.png,{number}.5\n" for number in range(40)))
     own = "data: {source: table, path: table.csv, image_size: 28}\nsearch: {trials: 0, metric: r2}\n"
     Path("params.yaml").write_text(own)
     assert checked().search.metric == "r2"
+
+
+def stages_after_prepare_say(text: str) -> list[str]:
+    Path("params.yaml").write_text(text)
+    try:
+        checked(on_prepared=True)
+    except InputError as error:
+        return [sentence.removeprefix("params.yaml:") for sentence in error.sentences]
+    return []
+
+
+def test_data_of_other_settings_is_refused_by_the_stages_after_prepare(folder: Path) -> None:
+    prepared("classification", ("a", "b"))
+    note_prepared(Data(image_size=28), "v")
+    assert stages_after_prepare_say("data:\n  workers: 3\n  image_size: 28\n") == []
+    assert stages_after_prepare_say("data:\n  split_key: another\n  image_size: 32\n") == [
+        "3: results/prepare/data was prepared with data.image_size 28, data.split_key 'assay'; run `assay prepare` "
+        "or `dvc repro`, or set that again."
+    ]
+    Path("params.yaml").write_text("data: {image_size: 32}")
+    assert checked().data.image_size == checked(thorough=True).data.image_size == 32
+
+
+def test_data_that_came_of_several_settings_is_of_each_of_them(folder: Path) -> None:
+    prepared("classification", ("a", "b"))
+    for max_bad in (0.1, 0.2):
+        note_prepared(Data(max_bad=max_bad), "v")
+    assert stages_after_prepare_say("data: {max_bad: 0.1}") == stages_after_prepare_say("data: {max_bad: 0.2}") == []
+    (said,) = stages_after_prepare_say("data: {max_bad: 0.3}")
+    assert said.startswith("1: results/prepare/data was prepared with data.max_bad 0.1; ")
+
+
+@pytest.mark.parametrize("note", [None, '{"of another version": [{"max_bad": 0.5}]}', "{torn", '{"v": [{"gone": 1}]}'])
+def test_data_that_nobody_noted_the_settings_of_is_taken_as_it_is(folder: Path, note: str | None) -> None:
+    prepared("classification", ("a", "b"))
+    if note is not None:
+        PREPARED_BY.parent.mkdir()
+        PREPARED_BY.write_text(note)
+    assert stages_after_prepare_say("data: {max_bad: 0.3}") == []
 
 
 def test_class_weights_must_name_the_classes_that_there_are(folder: Path) -> None:

@@ -5,10 +5,10 @@ are those of the rooms; here they get their line. Each room names the setting fi
 """
 
 import errno
+import json
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
-from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,25 +16,27 @@ from assay.buildable import network_problems
 from assay.data.dataset import About, read_about
 from assay.errors import InputError, of_path
 from assay.modality import of
-from assay.params import PARAMS_PATH, Data, Params
+from assay.params import PARAMS_PATH, Data, Params, flat
 from assay.settings import explain_rows, load_document, refuse
 from assay.settings.agreement import misfits
 from assay.settings.document import Document, Problem, Where, read_document
+from assay.settings.wording import shown
 
 if TYPE_CHECKING:
     from assay.data.targets import Targets
 
 PREPARED = Path("results/prepare/data")
-PREPARED_BY = Path(".assay/prepared.txt")  # not beside the data: a path among the settings must not make it another
+PREPARED_BY = Path(".assay/prepared.json")  # not beside the data: a path among the settings must not make it another
 PLACES = ("results", *(f"results/{name}" for name in ("prepare", "augment", "search", "train", "evaluate")), ".assay")
 NAMED = re.compile(r"((?:data|augment|recipe|search|evaluate|tracking)(?:\.\w+)+)[: ]")
 
 
-def checked(path: str | Path = PARAMS_PATH, thorough: bool = False) -> Params:
+def checked(path: str | Path = PARAMS_PATH, *, thorough: bool = False, on_prepared: bool = False) -> Params:
     """Read params.yaml and check it against all that is known before running.
 
     The source of the data is looked at while nothing is prepared yet. `thorough` is for a person who asks: the labels,
-    the stores, the machine and weights are looked at too, which a stage finds out soon enough by itself.
+    the stores, the machine and weights are looked at too, which a stage finds out soon enough by itself. `on_prepared`
+    is for the stages after prepare: what is prepared must be of these settings.
 
     Raises:
         InputError: every problem, one sentence each.
@@ -43,7 +45,7 @@ def checked(path: str | Path = PARAMS_PATH, thorough: bool = False) -> Params:
     params, document = load_document(path)
     refuse(document, _raised(lambda: of(params.data.modality)))
     about = _prepared(params.data)
-    problems = _raised(lambda: _tracking(params))
+    problems = [*(_stale(params.data) if on_prepared else ()), *_raised(lambda: _tracking(params))]
     task, classes = (None, None) if about is None else (about.task, about.classes)
     if thorough:
         from assay.outside import outside_problems, targets_of
@@ -96,28 +98,54 @@ def _refuse_places() -> None:
 def _prepared(data: Data) -> About | None:
     """What is prepared by these settings; nothing where it is damaged: that is for the stage to say that opens it."""
     try:
-        return None if _is_of_other_settings(data) else read_about(PREPARED)
+        return None if _former(data) else read_about(PREPARED)
     except InputError:
         return None
 
 
-def note_prepared(data: Data) -> None:
-    """Note that what is prepared came of these settings; under others it says nothing about them."""
+def note_prepared(data: Data, version: str) -> None:
+    """Note that the data of this version came of these settings; under others it says nothing about them."""
+    noted = _noted()
+    known = noted.setdefault(version, [])
+    if _deciding(data) not in known:
+        known.append(_deciding(data))
     PREPARED_BY.parent.mkdir(parents=True, exist_ok=True)
-    PREPARED_BY.write_text(f"{_hash(data)}\n", encoding="utf-8")
+    PREPARED_BY.write_text(json.dumps(noted), encoding="utf-8")
 
 
-def _is_of_other_settings(data: Data) -> bool:
+def _stale(data: Data) -> Iterator[Problem]:
+    former = _former(data)
+    if former:
+        said = ", ".join(f"data.{name} {shown(value)}" for name, value in former.items())
+        says = f"{PREPARED} was prepared with {said}; run `assay prepare` or `dvc repro`, or set that again."
+        yield Problem(("data", *next(iter(former)).split(".")), says)
+
+
+def _former(data: Data) -> dict[str, Any]:
+    """The settings that are others now than those which the prepared data came of, each as it was.
+
+    Nothing where nobody noted what they came of, as when DVC brought them; one version may have come in several ways.
+    """
     try:
-        return PREPARED_BY.read_text(encoding="utf-8").strip() != _hash(data)
-    except FileNotFoundError:
-        return False
-    except (OSError, ValueError):  # it says nothing any more, so the source is looked at again
-        return True
+        ways = _noted().get(read_about(PREPARED).version, [])
+    except InputError:
+        return {}
+    now = _deciding(data)
+    found = [{name: was for name, was in way.items() if name in now and now[name] != was} for way in ways]
+    return min(found, key=len, default={})
 
 
-def _hash(data: Data) -> str:
-    return blake2b(data.model_dump_json(exclude={"workers"}).encode(), digest_size=16).hexdigest()
+def _noted() -> dict[str, list[dict[str, Any]]]:
+    """Version of prepared data → the settings that it came of."""
+    try:
+        noted: dict[str, list[dict[str, Any]]] = json.loads(PREPARED_BY.read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # it says nothing any more, and nothing is lost
+        return {}
+    return noted
+
+
+def _deciding(data: Data) -> dict[str, Any]:
+    return {name: value for name, value in flat(data).items() if name != "workers"}
 
 
 def _source(data: Data) -> None:

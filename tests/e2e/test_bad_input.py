@@ -9,11 +9,16 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from assay.check import PREPARED, note_prepared
+from assay.data.dataset import read_about
+from assay.params import Data
 from clones import STAGES, Clone
 from imports import ROOT
 from photographs import encoded, fill, picture
+from prepared import write_train
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
@@ -131,6 +136,21 @@ def test_a_stage_whose_input_is_not_there_says_so(
     Path("params.yaml").write_text(NO_SEARCH + FOLDER)
     [said] = ended(stage, capsys)
     assert said.startswith("results/")
+
+
+@pytest.mark.parametrize("stage", [stage for stage in STAGES if stage != "prepare"])
+def test_a_stage_after_prepare_refuses_data_of_other_settings(
+    stage: str, project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_train(Path("results/prepare/data"), np.arange(8))
+    note_prepared(Data(source="folder", path="former", image_size=16), read_about(PREPARED).version)
+    before = sorted(project.rglob("*"))
+    Path("params.yaml").write_text(NO_SEARCH + FOLDER)
+    with pytest.raises(SystemExit, match=r"^2$"):
+        runpy.run_path(f"pipeline/{stage}.py", run_name="__main__")
+    [said] = capsys.readouterr().err.splitlines()
+    assert said.startswith("params.yaml:2: results/prepare/data was prepared with data.path 'former'; run `assay ")
+    assert [path for path in sorted(project.rglob("*")) if path.name != "params.yaml"] == before
 
 
 def refused(project: Path) -> list[str]:
