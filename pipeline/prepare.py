@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from assay.check import checked, note_prepared, placed
+from assay.check import check_plan, checked, note_prepared, placed
 from assay.data.prepare import plan
 from assay.params import named
 from assay.terminal import Progress, say, stage
@@ -14,6 +14,7 @@ OUT = Path("results/prepare")
 def main() -> None:
     params = checked()
     planned = plan(params.data)
+    check_plan(params, planned)
     with (
         open_tracker(params.tracking, Path.cwd(), {"study": "none"}) as tracker,
         tracker.run("prepare", kind="stage", params=named("data", params.data), tags={"stage": "prepare"}) as run,

@@ -52,7 +52,8 @@ NETWORKS = {
         "3: recipe.pretrained: no trained weights of 'cnn' are known; it must be false"
     ],
     "search: {trials: 0}\nrecipe:\n  pretrained: nowhere/model": [
-        "3: recipe.pretrained: nowhere/model does not exist; it must be false, true, or a path to weights."
+        "3: recipe.pretrained: 'nowhere/model' does not exist; it must be false or true, without quotes, or a path to "
+        "weights."
     ],
     "search: {trials: 0}\nrecipe:\n  freeze: 99": [
         "3: recipe.freeze: 99 is more stages than cnn has; it must be at most 3.",
@@ -72,8 +73,12 @@ def test_a_network_that_cannot_be_built_is_said_for_the_recipe_and_each_choice(t
         assert said.startswith(expected)
 
 
-def test_nothing_is_written_where_the_check_fails(folder: Path) -> None:
-    sentences("search: {trials: 0}\nrecipe: {backbone: rsnet18}")
+@pytest.mark.parametrize("thorough", [False, True])
+@pytest.mark.parametrize(
+    "text", ["recipe: {backbone: rsnet18}", "recipe: {backbone: resnet18}\ndata: {source: folder, path: nowhere}"]
+)
+def test_nothing_is_written_where_the_check_fails(text: str, thorough: bool, folder: Path) -> None:
+    sentences(f"search: {{trials: 0}}\n{text}", thorough=thorough)
     assert [path.name for path in folder.iterdir()] == ["params.yaml"]
 
 
@@ -213,6 +218,11 @@ def test_class_weights_must_name_the_classes_that_there_are(folder: Path) -> Non
         "2: recipe.class_weights differs from the classes of the data in 'dgo', 'dog'; it must have a weight "
         "for each class and no other."
     ]
+
+
+def test_the_classes_of_digits_are_known_before_they_are_prepared(folder: Path) -> None:
+    (said,) = sentences("search: {trials: 0}\nrecipe: {class_weights: {cat: 1.0}}")
+    assert said.startswith("2: recipe.class_weights differs from the classes of the data in '0', '1', ")
 
 
 def test_a_store_that_mlflow_no_longer_has_is_said(folder: Path) -> None:

@@ -15,6 +15,7 @@ FOLDER = "data: {source: folder, path: animals, image_size: 16}\n"
 SEARCH = "search:\n  trials: 2\n  space: {dropout: {low: 0.0, high: 0.5}}\n"
 WRONG = {  # params.yaml → the sentence, after `params.yaml:`
     "data: {source: folder, path: one}": "1: data.target: every sample is 'cat'; a classifier needs at least two",
+    "data: {source: folder, path: small}": "1: recipe.input_size: cnn takes no input of size 8; the smallest that ",
     TABLE + "recipe: {loss: mse}": "2: recipe.loss is 'mse', which does not fit classification",
     "data: {source: table, path: table.csv, task: regression}": "1: data.target: 'label' of sample 1 is 'cat', not a",
     "data: {source: table, path: ragged.csv}": "ragged.csv: line 3 has 1 values for 2 columns",
@@ -30,7 +31,9 @@ WRONG = {  # params.yaml → the sentence, after `params.yaml:`
     SEARCH + "  resources: {cpu: 9999}": "4: search.resources.cpu is 9999; this machine has ",
     SEARCH + "  resources: {gpu: 64}": "4: search.resources.gpu is 64; this machine has ",
     SEARCH + "recipe: {precision: fp16}": "4: recipe.precision is 'fp16', which needs a GPU; on this cpu",
-    "recipe: {pretrained: garbage.db}": "1: garbage.db: is no whole safetensors file",
+    "recipe: {pretrained: garbage.db}": "1: recipe.pretrained: garbage.db: is no whole safetensors file",
+    "recipe: {backbone: resnet18, pretrained: true, input_size: 32}": "1: resnet18: its weights are not here and "
+    "cannot be fetched; run `assay weights fetch resnet18` where there is a network, and put the file at ",
     "recipe: {pretrained: empty}": "1: recipe.pretrained: empty is neither a safetensors file nor the folder",
     "recipe: {pretrained: other.safetensors}": "1: weights of other.safetensors: ",
     "recipe: {backbone: tf_efficientnet_lite0, pretrained: true, input_size: 32}": "1: weights/tf_efficientnet_lite0",
@@ -45,6 +48,8 @@ WRONG = {  # params.yaml → the sentence, after `params.yaml:`
 def project(folder: Path) -> Path:
     fill(folder / "animals", {"cat": 2, "dog": 2})
     fill(folder / "one", {"cat": 2})
+    fill(folder / "small", {"cat": 2, "dog": 2}, side=8)
+    (folder / "small/cat/0.png").write_bytes(b"no picture")
     (folder / "empty").mkdir()
     (folder / "table.csv").write_text("image,label\na.png,cat\nb.png,dog\n")
     (folder / "ragged.csv").write_text("image,label\na.png,cat\nb.png\n")
@@ -64,6 +69,16 @@ def test_what_can_be_known_before_anything_runs_is_said_by_the_check(text: str, 
     with pytest.raises(InputError, match=rf"^params\.yaml: ?{re.escape(WRONG[text])}"):
         checked(thorough=True)
     assert [path for path in sorted(project.rglob("*")) if ".assay" not in path.parts] == before
+
+
+def test_a_lock_that_cannot_be_read_is_said_whether_weights_are_here_or_not(project: Path) -> None:
+    Path("weights/weights.lock").write_text("abc  file\n")
+    for backbone in ("tf_efficientnet_lite0", "tf_efficientnet_lite1"):
+        Path("params.yaml").write_text(f"recipe: {{backbone: {backbone}, pretrained: true, input_size: 32}}")
+        with pytest.raises(
+            InputError, match=r"^params\.yaml:1: weights/weights\.lock:1: must be a SHA-256, two blanks"
+        ):
+            checked(thorough=True)
 
 
 def test_a_cluster_may_have_what_this_machine_has_not(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ from assay.modality import Spec
 from assay.models import build_model
 from assay.params import Recipe
 from assay.tensors import packed, sha256
-from assay.weights import LOCK, PACKAGED, fetch, read_lock, weights_of
+from assay.weights import LOCK, PACKAGED, check, fetch, read_lock, weights_of
 
 HOUSE = Path(__file__).parents[1]
 LITE0 = "tf_efficientnet_lite0"
@@ -123,6 +123,8 @@ class TestHub:
         sentence = r"run `assay weights fetch test_vit` where .* at .*/weights/test_vit\.safetensors\."
         with pytest.raises(InputError, match=sentence):
             weights_of(Recipe(backbone="test_vit", pretrained=True), tmp_path)
+        with pytest.raises(InputError, match=sentence):
+            check("test_vit", tmp_path)
         assert not (tmp_path / "weights").exists()
 
     def test_what_timm_fetched_is_kept_and_locked(self, cache: Path, tmp_path: Path) -> None:
@@ -133,6 +135,7 @@ class TestHub:
         snapshot = hub / "snapshots" / ("0" * 40)
         snapshot.mkdir(parents=True)
         (snapshot / "model.safetensors").write_bytes(packed(tensors))
+        check("test_vit", tmp_path)
         found = weights_of(Recipe(backbone="test_vit", pretrained=True), tmp_path)
         assert found is not None and all(torch.equal(found[name], tensors[name]) for name in tensors)
         assert list(read_lock(tmp_path)) == ["test_vit.safetensors"]
@@ -157,6 +160,12 @@ class TestPath:
         sentence = r"mine\.safetensors: network\.conv1\.weight is 32×3×3×3 there and 32×1×3×3 in this network"
         with pytest.raises(InputError, match=sentence):
             build_model(recipe, pictures(1, 28), 10, weights_of(recipe, tmp_path))
+
+    def test_a_file_that_is_no_weights_is_said_with_the_setting(self, tmp_path: Path) -> None:
+        (tmp_path / "params.yaml").write_text("recipe: {}")
+        sentence = r"^recipe\.pretrained: .*params\.yaml: is no whole safetensors file \(.*\); it must be false, "
+        with pytest.raises(InputError, match=sentence):
+            weights_of(Recipe(pretrained="params.yaml"), tmp_path)
 
     def test_a_path_to_nothing_is_named(self, tmp_path: Path) -> None:
         with pytest.raises(InputError, match=r"nothing\.safetensors is neither a safetensors file nor the folder"):

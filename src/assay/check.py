@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from assay.buildable import network_problems
+from assay.buildable import network_problems, remember
 from assay.data.dataset import About, read_about
 from assay.errors import InputError, of_path
 from assay.modality import of
@@ -23,11 +23,12 @@ from assay.settings.document import Document, Problem, Where, read_document
 from assay.settings.wording import shown
 
 if TYPE_CHECKING:
-    from assay.data.targets import Targets
+    from assay.data.prepare import Plan
 
 PREPARED = Path("results/prepare/data")
 PREPARED_BY = Path(".assay/prepared.json")  # not beside the data: a path among the settings must not make it another
 PLACES = ("results", *(f"results/{name}" for name in ("prepare", "augment", "search", "train", "evaluate")), ".assay")
+Labels = tuple[str, tuple[str, ...] | None]  # the task, and its classes where it has some
 NAMED = re.compile(r"((?:data|augment|recipe|search|evaluate|tracking)(?:\.\w+)+)[: ]")
 
 
@@ -46,19 +47,38 @@ def checked(path: str | Path = PARAMS_PATH, *, thorough: bool = False, on_prepar
     refuse(document, _raised(lambda: of(params.data.modality)))
     about = _prepared(params.data)
     problems = [*(_stale(params.data) if on_prepared else ()), *_raised(lambda: _tracking(params))]
-    task, classes = (None, None) if about is None else (about.task, about.classes)
+    labels: Labels | None = None if about is None else (about.task, about.classes)
+    seen = params
     if thorough:
-        from assay.outside import outside_problems, targets_of
+        from assay.outside import outside_problems, planned, sized
 
-        targets: list[Targets | None] = []
-        problems += [*_raised(lambda: targets.append(targets_of(params.data))), *outside_problems(params, about)]
-        task, classes = next(((each.task, each.classes) for each in targets if each is not None), (task, classes))
+        plans: list[Plan | None] = []
+        problems += _raised(lambda: plans.append(planned(params.data)))
+        plan = next(iter(plans), None)
+        labels = labels if plan is None else (plan.targets.task, plan.targets.classes)
+        seen = sized(params, plan) if about is None and plan is not None else params
+        problems += outside_problems(seen, about)
     elif about is None:
         problems += _raised(lambda: _source(params.data))
-    if task is not None:
-        problems += [*misfits(params, {task}), *_classes(params, classes)]
-    refuse(document, [*problems, *network_problems(params, about)])
+    problems += _of_labels(params, labels or _known_labels(params))
+    sound: set[str] = set()
+    refuse(document, [*problems, *network_problems(seen, about, sound)])
+    remember(sound)
     return params
+
+
+def check_plan(params: Params, plan: "Plan") -> None:
+    """Check the settings against labels and pictures, where `prepare` has opened them and nothing is prepared yet.
+
+    Raises:
+        InputError: losses, classes or networks do not fit them; one sentence each.
+    """
+    from assay.outside import sized
+
+    seen = sized(params, plan)
+    unfit = [] if seen is params else list(network_problems(seen, None, set()))
+    document = read_document(PARAMS_PATH, "")
+    refuse(document, [*_of_labels(params, (plan.targets.task, plan.targets.classes)), *unfit])
 
 
 def placed(error: InputError) -> InputError:
@@ -167,6 +187,18 @@ def _raised(look: Callable[[], object]) -> list[Problem]:
     except InputError as error:
         return [Problem(_where(sentence), sentence) for sentence in error.sentences]
     return []
+
+
+def _known_labels(params: Params) -> Labels | None:
+    return ("classification", tuple("0123456789")) if params.data.source == "digits" else None
+
+
+def _of_labels(params: Params, labels: Labels | None) -> Iterator[Problem]:
+    """What fits neither the task nor the classes that there are."""
+    if labels is not None:
+        task, classes = labels
+        yield from misfits(params, {task})
+        yield from _classes(params, classes)
 
 
 def _where(sentence: str) -> Where:

@@ -5,30 +5,48 @@
 import os
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
 from assay.buildable import networks, where_of
 from assay.data.dataset import About
-from assay.data.sources import open_source
-from assay.data.targets import Targets, resolve
+from assay.data.decoding import decode_one
+from assay.data.prepare import Plan, plan
 from assay.errors import InputError
 from assay.modality import Spec
 from assay.params import Data, Params, Recipe, Search, Tracking
 from assay.settings.document import Problem, Where
 from assay.tracking import address
 
+LOOK_AT = 8  # pictures, where the first cannot be read
 ANSWER_S = 5  # a database in reach answers in milliseconds
 
 
-def targets_of(data: Data) -> Targets | None:
-    """What is to be predicted, from one pass over the labels; None where it is known, or a network must be asked.
+def planned(data: Data) -> Plan | None:
+    """The source, opened, and what is to be predicted, from one pass over the labels; None where it is known, or a
+    network must be asked.
 
     Raises:
         InputError: the source is not there, or its labels do not fit the task.
     """
     if data.source == "digits" or (data.source == "hub" and not Path(str(data.path)).exists()):
         return None
-    return resolve(open_source(data), data)
+    return plan(data)
+
+
+def sized(params: Params, of: Plan) -> Params:
+    """`params` with the pictures' own size, where they name none: that of the first which can be read.
+
+    The same `params` where it is named, or cannot be known.
+    """
+    if params.data.image_size is not None or params.data.source == "digits":
+        return params
+    for raw in islice(of.source, LOOK_AT):
+        sample = decode_one(raw, params.data).sample
+        if sample is not None and len(set(sample.size)) == 1:
+            data = params.data.model_copy(update={"image_size": sample.size[0]})
+            return params.model_copy(update={"data": data})
+    return params
 
 
 def outside_problems(params: Params, about: About | None) -> Iterator[Problem]:
@@ -44,7 +62,7 @@ def outside_problems(params: Params, about: About | None) -> Iterator[Problem]:
     for recipe, spec, size_known in networks(params, about):
         if recipe.pretrained:
             where = where_of("pretrained", recipe, params)
-            yield from _raised(where, partial(_weights, recipe, spec if size_known else None))
+            yield from _raised(where, partial(_weights, recipe, spec, size_known=size_known))
 
 
 def _raised(where: Where, look: Callable[[], object]) -> Iterator[Problem]:
@@ -122,18 +140,21 @@ def _precision(params: Params) -> Iterator[Problem]:
         yield from _raised(where, partial(resolve_precision, "fp16", device))
 
 
-def _weights(recipe: Recipe, spec: Spec | None) -> None:
-    """Whether weights that are here are whole and, for samples of `spec`, fit; buildable.py says the rest."""
+def _weights(recipe: Recipe, spec: Spec, *, size_known: bool) -> None:
+    """Whether weights are here or to be had, are whole and, for samples of `spec`, fit; buildable.py says the rest."""
+    from assay import modality
     from assay.models import build_model, check_recipe
     from assay.weights import check, weights_of
 
     if not isinstance(recipe.pretrained, str):
-        check(recipe.backbone, Path())
+        backbone = modality.of(spec.modality).backbones().get(recipe.backbone)
+        if backbone is not None and backbone.pretrained:
+            check(recipe.backbone, Path())
         return
     if not Path(recipe.pretrained).exists():
         return
     weights = weights_of(recipe, Path())
-    if spec is None:
+    if not size_known:
         return
     try:
         check_recipe(recipe, spec)

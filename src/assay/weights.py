@@ -66,14 +66,20 @@ def fetch(name: str, root: Path) -> Path:
 
 
 def check(name: str, root: Path) -> None:
-    """Whether the weights of `name` that are here are those of the lock; nothing is fetched or written.
+    """Whether the weights of `name` are here as the lock says, or are to be had; nothing is fetched or written.
 
     Raises:
-        InputError: they were changed.
+        InputError: they were changed, the lock is damaged, or they are neither here nor within reach.
     """
     path = root / FOLDER / f"{name}.safetensors"
     if path.exists():
         _refuse_changed(path.read_bytes(), path)
+        return
+    read_lock(root)
+    if name in PACKAGED:
+        _package(name)
+    else:
+        _refuse_beyond_reach(name, path)
 
 
 def read_lock(root: Path) -> dict[str, str]:
@@ -130,16 +136,20 @@ def _packaged(name: str) -> bytes:
     import timm
     import torch
 
-    package = importlib.util.find_spec(PACKAGED[name])
-    if package is None or not package.submodule_search_locations:
-        raise InputError(f"{name}: its weights come with the package {PACKAGED[name]}, which is not installed.")
-    (file,) = Path(package.submodule_search_locations[0]).glob("models/*.pth")
+    (file,) = _package(name).glob("models/*.pth")
     theirs: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
     with torch.device("meta"):
         ours = timm.create_model(name).state_dict()
     pairs = list(zip(ours.items(), theirs.values(), strict=True))
     assert all(own.shape == tensor.shape for (_, own), tensor in pairs), f"{file}: is not in timm's order"
     return packed({key: tensor for (key, _), tensor in pairs})
+
+
+def _package(name: str) -> Path:
+    package = importlib.util.find_spec(PACKAGED[name])
+    if package is None or not package.submodule_search_locations:
+        raise InputError(f"{name}: its weights come with the package {PACKAGED[name]}, which is not installed.")
+    return Path(package.submodule_search_locations[0])
 
 
 def _from_hub(name: str, path: Path) -> bytes:
@@ -154,11 +164,32 @@ def _from_hub(name: str, path: Path) -> bytes:
             network = timm.create_model(name, pretrained=True)
     except Exception as error:
         why = next(iter(str(error).splitlines()), type(error).__name__)
-        raise InputError(
-            f"{name}: its weights are not here and cannot be fetched; run `assay weights fetch {name}` where there is "
-            f"a network, and put the file at {path}. ({why})"
-        ) from error
+        raise _not_here(name, path, why) from error
     return packed(network.state_dict())
+
+
+def _refuse_beyond_reach(name: str, path: Path) -> None:
+    """Whether timm would find weights: through the network, or in the hub's cache of this machine."""
+    import timm
+    from huggingface_hub import constants
+    from huggingface_hub.file_download import repo_folder_name
+
+    if not constants.HF_HUB_OFFLINE and _reachable(str(constants.ENDPOINT)):
+        return
+    known = timm.get_pretrained_cfg(name)
+    if known is None or not known.hf_hub_id:
+        return  # of another place, which nobody can ask without fetching
+    cached = Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=known.hf_hub_id, repo_type="model")
+    if not any(cached.glob("snapshots/*/*")):
+        why = "HF_HUB_OFFLINE is set" if constants.HF_HUB_OFFLINE else f"{constants.ENDPOINT} is not known here"
+        raise _not_here(name, path, why)
+
+
+def _not_here(name: str, path: Path, why: str) -> InputError:
+    return InputError(
+        f"{name}: its weights are not here and cannot be fetched; run `assay weights fetch {name}` where there is a "
+        f"network, and put the file at {path}. ({why})"
+    )
 
 
 def _fetchable() -> list[str]:
@@ -203,4 +234,8 @@ def _at(path: Path, backbone: str) -> Weights:
         return {key.removeprefix(own): t for key, t in read_tensors(path, facts).items() if key.startswith(own)}
     if not path.is_file():
         raise InputError(f"recipe.pretrained: {path} is neither a safetensors file nor the folder of a trained model.")
-    return unpacked(path.read_bytes(), path)
+    try:
+        return unpacked(path.read_bytes(), path)
+    except InputError as error:
+        says = "it must be false, true, or a path to weights."
+        raise InputError(*(f"recipe.pretrained: {said.rstrip('.')}; {says}" for said in error.sentences)) from error

@@ -69,6 +69,14 @@ DATA = {  # params.yaml → the sentence of the stage that looks into the data
     NO_SEARCH
     + TABLE
     + "label, task: regression}": "2: data.target: 'label' of sample 1 is 'cat', not a finite number; ",
+    NO_SEARCH
+    + "data: {source: table, path: amounts.csv, image_size: 16}\n"
+    + "augment: {balance: true, policy: {rotate: 10}}": "3: augment.balance is true, which needs one class a sample; ",
+    NO_SEARCH
+    + TABLE
+    + "label}\nrecipe: {class_weights: {cat: 1.0}}": "3: recipe.class_weights differs from the classes of the data in ",
+    NO_SEARCH
+    + "data: {source: folder, path: small}": "2: recipe.input_size: cnn takes no input of size 8; the smallest that ",
 }
 
 
@@ -78,9 +86,14 @@ def project(folder: Path) -> Path:
     (folder / "pipeline").symlink_to(ROOT / "pipeline")
     fill(folder / "animals", {"cat": 2, "dog": 2})
     fill(folder / "one", {"cat": 2})
+    fill(folder / "small", {"cat": 2, "dog": 2}, side=8)
     (folder / "empty/cat").mkdir(parents=True)
-    rows = (f"animals/{name}/{number}.png,{name}" for name, number in (("cat", 0), ("cat", 1), ("dog", 2), ("dog", 3)))
+    rows = (
+        f"animals/{name}/{number}.png,{name}"
+        for name, number in (("cat", 0), ("cat", 1), ("dog", 2), ("dog", 3))
+    )
     (folder / "table.csv").write_text("\n".join(["image,label", *rows, ""]))
+    (folder / "amounts.csv").write_text("image,label\n" + "".join(f"{number}.png,{number}.5\n" for number in range(40)))
     return folder
 
 
