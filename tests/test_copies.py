@@ -1,5 +1,6 @@
 """Copies on disk: how many, of whom, that they follow from content alone, and that training finds them."""
 
+import errno
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -245,6 +246,20 @@ class TestBalance:
         with pytest.raises(InputError, match=rf"^augment\.balance: .* the task is {task}; set it to false\.$"):
             written(tmp_path, Augment(balance=True, policy=POLICY), task=task)
         assert not (tmp_path / "augment").exists()
+
+
+def test_a_full_disk_is_one_sentence_and_what_was_there_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written(tmp_path, Augment(copies=1, policy=POLICY))
+    before = {path: path.read_bytes() for path in (tmp_path / "augment").rglob("*") if path.is_file()}
+
+    def full(_figure: object, path: Path) -> None:
+        path.write_bytes(b"half of a picture")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("assay.copies.save", full)
+    with pytest.raises(InputError, match=r"^.*/augment: the disk is full; free some space and run the same command"):
+        write_copies(tmp_path / "data", Augment(copies=2, policy=POLICY), Online(), tmp_path / "augment", ignore)
+    assert {path: path.read_bytes() for path in (tmp_path / "augment").rglob("*") if path.is_file()} == before
 
 
 class TestSheet:

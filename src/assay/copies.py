@@ -21,7 +21,7 @@ from assay import modality
 from assay.augment import is_on, strengthened
 from assay.data.arrays import GrowingArray
 from assay.data.dataset import COPIED, About, Part, read_about, read_split
-from assay.errors import InputError
+from assay.errors import FULL, REFUSED, InputError, of_path
 from assay.params import Augment, Online, Policy
 from assay.sheet import Cell, Row, draw_sheet, save
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SHEET_ROWS, SHEET_COPIES = 10, 7  # samples and copies on the sheet: as many as a person looks at
-FILES = ("samples", "lengths", "targets", "origin")
+WRITTEN = ("report.json", "grid.png", "data")  # data last: with it the copies are there
 
 
 @dataclass(frozen=True)
@@ -81,24 +81,36 @@ def write_copies(
     `on_progress` is told the number of copies written. Holds one copy at a time.
 
     Raises:
-        InputError: no prepared data, or classes to fill up where the task has none.
+        InputError: no prepared data, classes to fill up where the task has none, or the disk is full; nothing is
+            half-written then.
     """
     originals = _Originals(prepared, augment)
-    out.mkdir(parents=True, exist_ok=True)
-    part = out / ".data.part"  # a killed stage leaves it, the next one takes it away
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir()
+    partial = out / ".partial"  # a killed stage leaves it, the next one takes it away
     try:
-        if originals.numbers.sum():
-            _write_arrays(originals, augment.policy, part, on_progress)
-        (part / "version.txt").write_text(_version(originals, augment) + "\n", encoding="utf-8")
-        report = _report(originals, augment)
-        save_report(report, augment, out / "report.json")
-        save(_sheet(originals, augment, online), out / "grid.png")
+        shutil.rmtree(partial, ignore_errors=True)
+        (partial / "data").mkdir(parents=True)
+        report = _write(originals, augment, online, partial, on_progress)
         shutil.rmtree(out / "data", ignore_errors=True)
-        part.rename(out / "data")
+        for name in WRITTEN:
+            (partial / name).replace(out / name)
+    except OSError as error:
+        if error.errno not in FULL | REFUSED:
+            raise
+        raise InputError(of_path(error, out)) from error
     finally:
-        shutil.rmtree(part, ignore_errors=True)
+        shutil.rmtree(partial, ignore_errors=True)
+    return report
+
+
+def _write(
+    originals: _Originals, augment: Augment, online: Online, folder: Path, on_progress: Callable[[int], None]
+) -> Report:
+    if originals.numbers.sum():
+        _write_arrays(originals, augment.policy, folder / "data", on_progress)
+    (folder / "data/version.txt").write_text(_version(originals, augment) + "\n", encoding="utf-8")
+    report = _report(originals, augment)
+    save_report(report, augment, folder / "report.json")
+    save(_sheet(originals, augment, online), folder / "grid.png")
     return report
 
 

@@ -88,10 +88,7 @@ def project(folder: Path) -> Path:
     fill(folder / "one", {"cat": 2})
     fill(folder / "small", {"cat": 2, "dog": 2}, side=8)
     (folder / "empty/cat").mkdir(parents=True)
-    rows = (
-        f"animals/{name}/{number}.png,{name}"
-        for name, number in (("cat", 0), ("cat", 1), ("dog", 2), ("dog", 3))
-    )
+    rows = (f"animals/{name}/{number}.png,{name}" for name, number in (("cat", 0), ("cat", 1), ("dog", 2), ("dog", 3)))
     (folder / "table.csv").write_text("\n".join(["image,label", *rows, ""]))
     (folder / "amounts.csv").write_text("image,label\n" + "".join(f"{number}.png,{number}.5\n" for number in range(40)))
     return folder
