@@ -237,6 +237,38 @@ def test_all_of_it_is_said_together(folder: Path) -> None:
     assert [sentence.partition(":")[0] for sentence in said] == ["2", "3", "4"]
 
 
+TOGETHER = {  # wrong settings, and what is wrong with data and networks besides → how each sentence begins
+    "search: {trials: 0}\ndata: {image_size: 16}\nrecipe: {backbone: vgg11,\n  batch_size: 0}": [
+        "3: recipe.input_size: vgg11 takes no input of size 16; ",
+        "4: recipe.batch_size is 0; ",
+    ],
+    "search:\n  trials: 2\n  space:\n    dropout: {low: 2, high: 1}\n    backbone: {choices: [cnn, resnet19, 5]}": [
+        "4: search.space.dropout.low is 2; ",
+        "4: search.space.dropout.high is 1; ",
+        "4: search.space.dropout.low is 2; ",
+        "5: search.space.backbone.choices has 5; ",
+        "5: recipe.backbone: 'resnet19' is not a network; ",
+    ],
+    "search: {trials: 0}\ndata: {source: folder, path: nowhere}\nrecipe: {epochs: 0}\nserach: 1": [
+        "2: data.path: nowhere does not exist; ",
+        "3: recipe.epochs is 0; ",
+        "4: 'serach' is not a setting of params.yaml; ",
+    ],
+    "data:\n  modality: smell\nrecipe: {epochs: 0,\n  backbone: rsnet18}": [
+        "2: data.modality: 'smell' is not a kind of sample; ",
+        "3: recipe.epochs is 0; ",
+    ],
+    "search: {trials: 0}\ndata: {image_size: 2}\nrecipe: {backbone: vgg16}": ["2: data.image_size is 2; "],
+}
+
+
+@pytest.mark.parametrize("text", TOGETHER)
+def test_wrong_settings_hide_nothing_of_data_and_networks_that_does_not_rest_on_them(text: str, folder: Path) -> None:
+    said = sentences(text)
+    assert len(said) == len(TOGETHER[text]), said
+    assert all(map(str.startswith, said, TOGETHER[text])), said
+
+
 @pytest.mark.parametrize("damage", ["bytes", "folder"])
 def test_a_torn_note_of_what_was_prepared_stops_nothing(folder: Path, damage: str) -> None:
     Path("params.yaml").write_text("data: {channels: 1}\n")

@@ -45,6 +45,22 @@ def network_problems(params: Params, about: About | None, sound: set[str]) -> It
         yield from found
 
 
+def unknown_backbones(params: Params) -> Iterator[Problem]:
+    """A problem for each name of a network that there is none of; nothing else of it is looked at."""
+    named: list[tuple[Where, Any]] = [(("recipe", "backbone"), params.recipe.backbone)]
+    vary = params.search.space.get("backbone") if params.search.trials else None
+    for number, name in enumerate((vary.choices or []) if vary is not None else []):
+        named.append((("search", "space", "backbone", "choices", number), name))
+    for where, name in named:
+        if isinstance(name, str) and name not in OURS:
+            from assay.models import find_backbone
+
+            try:
+                find_backbone(name, _spec(params.data, USUAL_SIZE))
+            except InputError as error:
+                yield from (Problem(where, sentence) for sentence in error.sentences)
+
+
 def networks(params: Params, about: About | None) -> Iterator[tuple[Recipe, Spec, bool]]:
     """Each network that the settings can lead to, the samples that it is to see, and whether their size is known."""
     size = _size(params.data, about)

@@ -9,10 +9,11 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
+from operator import eq
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from assay.buildable import network_problems, remember
+from assay.buildable import FIELDS, network_problems, remember, unknown_backbones
 from assay.data.dataset import About, read_about
 from assay.errors import InputError, of_path
 from assay.modality import of
@@ -43,8 +44,9 @@ def checked(path: str | Path = PARAMS_PATH, *, thorough: bool = False, on_prepar
         InputError: every problem, one sentence each.
     """
     _refuse_places()
-    params, document = load_document(path)
-    refuse(document, _raised(lambda: of(params.data.modality)))
+    params, document, wrong = load_document(path)
+    wrong += _raised(lambda: of(params.data.modality)) or (_in_spite_of(wrong, params) if wrong else [])
+    refuse(document, wrong)
     about = _prepared(params.data)
     problems = [*(_stale(params.data) if on_prepared else ()), *_raised(lambda: _tracking(params))]
     labels: Labels | None = None if about is None else (about.task, about.classes)
@@ -65,6 +67,21 @@ def checked(path: str | Path = PARAMS_PATH, *, thorough: bool = False, on_prepar
     refuse(document, [*problems, *network_problems(seen, about, sound)])
     remember(sound)
     return params
+
+
+def _in_spite_of(wrong: Sequence[Problem], params: Params) -> list[Problem]:
+    """What else can be known of data and networks where settings are wrong, and rests on none of those."""
+
+    def sound(*names: str) -> bool:
+        """Whether neither this setting nor a part of it nor one around it is wrong."""
+        return not any(all(map(eq, problem.where, names)) for problem in wrong)
+
+    about = _prepared(params.data)
+    found = _raised(lambda: _source(params.data)) if sound("data") and about is None else []
+    deciding = (("data",), ("search", "trials"), ("search", "space"), *(("recipe", name) for name in FIELDS))
+    if all(sound(*names) for names in deciding):
+        return [*found, *network_problems(params, about, set())]
+    return [*found, *unknown_backbones(params)]
 
 
 def check_plan(params: Params, plan: "Plan") -> None:

@@ -24,16 +24,21 @@ def load(path: str | Path = PARAMS_PATH) -> Params:
     Raises:
         InputError: every problem of the file, one sentence each, in the order of its lines.
     """
-    return load_document(path)[0]
+    params, document, problems = load_document(path)
+    refuse(document, problems)
+    return params
 
 
-def load_document(path: str | Path) -> tuple[Params, Document]:
-    """As `load`, with the lines that a later check points to."""
+def load_document(path: str | Path) -> tuple[Params, Document, list[Problem]]:
+    """As `load`, with the lines that a later check points to, and what is wrong; its defaults stand in `Params`.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
     document = read_document(path, "write one, or run assay in the folder that holds it.")
     params, wrong, problems = validated(Params, document)
     problems += [problem for problem in disagreements(params) if not _touches(problem, wrong)]
-    refuse(document, problems)
-    return params, document
+    return params, document, problems
 
 
 def read_recipe(path: str | Path, remedy: str = "run `assay search` first.") -> Recipe:
