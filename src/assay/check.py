@@ -175,10 +175,10 @@ def _former(data: Data) -> dict[str, Any]:
 def _noted() -> dict[str, list[dict[str, Any]]]:
     """Version of prepared data → the settings that it came of."""
     try:
-        noted: dict[str, list[dict[str, Any]]] = json.loads(PREPARED_BY.read_text(encoding="utf-8"))
+        noted = json.loads(PREPARED_BY.read_text(encoding="utf-8"))
     except (OSError, ValueError):  # it says nothing any more, and nothing is lost
-        return {}
-    return noted
+        noted = None
+    return noted if isinstance(noted, dict) else {}
 
 
 def _deciding(data: Data) -> dict[str, Any]:
