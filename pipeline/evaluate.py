@@ -23,7 +23,7 @@ def main() -> None:
     ):
         verdict = evaluate(trained, Path("results/prepare/data"), params.evaluate, out)
         run.log(dict(logged(verdict.figures)), step=0)
-        for picture in sorted(out.glob("*.png")):
+        for picture in sorted((out / "pictures").glob("*.png")):
             run.picture(picture)
         for name in ("metrics.json", "report.json"):
             run.file(out / name)

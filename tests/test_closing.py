@@ -31,10 +31,10 @@ REPORT = {
 
 @pytest.fixture
 def results(tmp_path: Path) -> Path:
-    (tmp_path / "evaluate").mkdir()
+    (tmp_path / "evaluate" / "pictures").mkdir(parents=True)
     (tmp_path / "evaluate" / "metrics.json").write_text(json.dumps(FIGURES))
     (tmp_path / "evaluate" / "report.json").write_text(json.dumps(REPORT))
-    (tmp_path / "evaluate" / "mistakes.png").write_bytes(b"")
+    (tmp_path / "evaluate" / "pictures" / "mistakes.png").write_bytes(b"")
     return tmp_path
 
 
@@ -44,7 +44,7 @@ def test_it_says_the_headline_with_its_interval_the_least_to_beat_and_the_weakes
     assert rows["to beat"] == "0.1100 [0.0900, 0.1300] by always saying '1'"
     assert rows["weakest"].startswith("'3': recall 0.9500")
     assert rows["know"] == REPORT["notes"][0]
-    assert rows["look at"] == f"{results / 'evaluate' / 'mistakes.png'}, `assay ui`"
+    assert rows["look at"] == f"{results / 'evaluate' / 'pictures' / 'mistakes.png'}, `assay ui`"
     assert "search" not in rows
     assert "won" not in rows
 

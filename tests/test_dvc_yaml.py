@@ -210,6 +210,21 @@ def test_what_stages_write_is_either_in_git_or_ignored_by_it() -> None:
             assert ignored is not kept, path
 
 
+def test_every_plot_and_metric_is_an_output_so_that_it_is_never_of_another_run() -> None:
+    outs = [
+        next(iter(out)) if isinstance(out, dict) else out
+        for stage in PIPELINE["stages"].values()
+        for out in stage["outs"]
+    ]
+    files = list(PIPELINE["metrics"])
+    for plot in PIPELINE["plots"]:
+        name, how = next(iter(plot.items())) if isinstance(plot, dict) else (plot, {})
+        files += how["y"] if isinstance(how.get("y"), dict) else [name]
+    assert len(files) > len(PIPELINE["plots"])
+    for file in files:
+        assert any(file == out or file.startswith(f"{out}/") for out in outs), file
+
+
 def test_the_study_checkpoints_and_runs_are_never_outputs() -> None:
     outs = json.dumps([stage["outs"] for stage in PIPELINE["stages"].values()])
     for word in (".assay", "mlruns", "trials.csv", "weights"):

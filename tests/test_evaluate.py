@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from ruamel.yaml import YAML
 
 import judged
 from assay.data.dataset import read_split
@@ -16,6 +17,8 @@ from assay.evaluate import evaluate, logged, look
 from assay.judged import worst
 from assay.model_files import Trained
 from assay.params import Evaluate
+from disks import small_disk
+from imports import ROOT
 
 HOW = Evaluate(resamples=100, mistakes=4)
 PICTURES = {
@@ -39,6 +42,11 @@ def read(folder: Path, name: str) -> dict:
     return json.loads((folder / "out" / name).read_text(encoding="utf-8"))
 
 
+def contents(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder."""
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
 @pytest.mark.parametrize("task", PICTURES)
 class TestEveryTask:
     def test_every_figure_has_a_value_between_its_ends_in_six_digits(self, results: dict[str, Path], task: str) -> None:
@@ -52,7 +60,7 @@ class TestEveryTask:
         assert len(lines) == len(read(results[task], "metrics.json")) + 2
 
     def test_every_picture_can_be_opened_and_none_is_blank(self, results: dict[str, Path], task: str) -> None:
-        drawn = {path.stem: path for path in (results[task] / "out").glob("*.png")}
+        drawn = {path.stem: path for path in (results[task] / "out" / "pictures").glob("*.png")}
         assert set(drawn) == PICTURES[task]
         for path in drawn.values():
             with Image.open(path) as picture:
@@ -65,6 +73,13 @@ class TestEveryTask:
 
     def test_the_gap_shows_all_three_splits(self, results: dict[str, Path], task: str) -> None:
         assert list(read(results[task], "report.json")["gap"]) == ["train", "validation", "test"]
+
+    def test_what_is_written_is_what_the_stage_declares_and_dvc_or_git_restore(
+        self, results: dict[str, Path], task: str
+    ) -> None:
+        written = {f"results/evaluate/{path.name}" for path in (results[task] / "out").iterdir()}
+        stage = YAML(typ="safe", pure=True).load(ROOT / "dvc.yaml")["stages"]["evaluate"]
+        assert written == {next(iter(out)) if isinstance(out, dict) else out for out in stage["outs"]}
 
     def test_no_number_is_missing_and_no_path_of_the_machine_is_told(self, results: dict[str, Path], task: str) -> None:
         for name in ("metrics.json", "report.json"):
@@ -96,7 +111,7 @@ def test_labels_are_predicted_by_their_names(results: dict[str, Path]) -> None:
 
 
 def test_dvcs_confusion_has_a_row_a_test_sample(results: dict[str, Path]) -> None:
-    rows = pd.read_csv(results["classification"] / "out" / "confusion.csv", dtype=str)
+    rows = pd.read_csv(results["classification"] / "out" / "pictures" / "confusion.csv", dtype=str)
     accuracy = read(results["classification"], "metrics.json")["accuracy"]["value"]
     assert len(rows) == judged.NUM_TEST
     assert (rows["actual"] == rows["predicted"]).mean() == pytest.approx(accuracy, abs=1e-6)
@@ -111,8 +126,7 @@ def test_the_least_that_must_be_beaten_is_the_most_frequent_class(results: dict[
 def test_a_second_evaluation_writes_the_same_bytes(results: dict[str, Path], tmp_path: Path) -> None:
     folder = results["classification"]
     evaluate(judged.trained("classification"), folder / "data", HOW, tmp_path)
-    for path in sorted((folder / "out").iterdir()):
-        assert path.read_bytes() == (tmp_path / path.name).read_bytes(), path.name
+    assert contents(folder / "out") == contents(tmp_path)
 
 
 def test_the_worst_mistakes_are_wrong_and_come_worst_first(results: dict[str, Path]) -> None:
@@ -127,13 +141,13 @@ def test_a_model_without_mistakes_has_a_picture_that_says_so(results: dict[str, 
     data = judged.write_prepared("classification", tmp_path / "data")
     seen = look(judged.trained("classification"), results["classification"] / "data", HOW)
     np.save(data / "test" / "targets.npy", seen.said.argmax(1))  # now everything that it says is true
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "why.png").write_bytes(b"of a worse model")
+    (tmp_path / "out" / "pictures").mkdir(parents=True)
+    (tmp_path / "out" / "pictures" / "why.png").write_bytes(b"of a worse model")
     evaluate(judged.trained("classification"), data, HOW, tmp_path / "out")
     figures = json.loads((tmp_path / "out" / "metrics.json").read_text())
     assert figures["accuracy"] == {"value": 1.0, "low": pytest.approx(0.9690, abs=1e-4), "high": 1.0}
-    assert (tmp_path / "out" / "mistakes.png").exists()
-    assert not (tmp_path / "out" / "why.png").exists()
+    assert (tmp_path / "out" / "pictures" / "mistakes.png").exists()
+    assert not (tmp_path / "out" / "pictures" / "why.png").exists()
 
 
 def test_an_empty_test_split_is_refused(tmp_path: Path) -> None:
@@ -199,8 +213,61 @@ def test_nothing_is_written_or_taken_away_where_the_data_is_damaged(
         path.write_bytes(b"PAR1 not really")
     elif damage == "shorter":
         rows[1:].to_parquet(path)
-    out.mkdir()
-    (out / "old.png").write_bytes(b"of the last verdict")
+    (out / "pictures").mkdir(parents=True)
+    (out / "pictures" / "old.png").write_bytes(b"of the last verdict")
     with pytest.raises(InputError, match=r"index\.parquet: .*run `assay prepare` again"):
         evaluate(judged.trained("classification"), data, HOW, out)
-    assert [entry.name for entry in out.iterdir()] == ["old.png"]
+    assert contents(out) == {"pictures/old.png": b"of the last verdict"}
+
+
+@pytest.fixture
+def last(tmp_path: Path) -> Path:
+    """Where the last verdict may be written, on a disk of its own or not."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    return place / "out"
+
+
+def keep(out: Path) -> dict[str, bytes]:
+    """Stand-ins of the last verdict, in `out`."""
+    (out / "pictures").mkdir(parents=True)
+    for name in ("metrics.json", "report.json", "predictions.parquet", "pictures/old.png"):
+        (out / name).write_bytes(name.encode())
+    return contents(out)
+
+
+@pytest.mark.parametrize("size", ["20k", "40k", "100k"])
+def test_a_full_disk_is_one_sentence_and_leaves_the_last_verdict_whole(
+    results: dict[str, Path], last: Path, size: str
+) -> None:
+    """At 20 KB there is room for not one file more, at 40 KB for figures alone, at 100 KB for some of the pictures."""
+    with small_disk(last.parent, size):
+        before = keep(last)
+        with pytest.raises(InputError, match=r"disk/out: the disk is full; free some space and run the same") as caught:
+            evaluate(judged.trained("classification"), results["classification"] / "data", HOW, last)
+        assert len(caught.value.sentences) == 1
+        assert contents(last) == before
+
+
+def test_what_stops_it_among_the_pictures_leaves_the_last_verdict_whole(
+    results: dict[str, Path], last: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(_judged: object, _model: object, _names: object, folder: Path) -> None:
+        assert (folder / "confusion.csv").exists(), "it was in the middle"
+        raise KeyboardInterrupt("pressed")
+
+    monkeypatch.setattr("assay.evaluation_pictures.draw_all", stopped)
+    before = keep(last)
+    with pytest.raises(KeyboardInterrupt, match="pressed"):
+        evaluate(judged.trained("classification"), results["classification"] / "data", HOW, last)
+    assert contents(last) == before
+
+
+def test_what_a_killed_evaluation_and_another_task_left_is_gone_after_the_next(
+    results: dict[str, Path], last: Path
+) -> None:
+    keep(last)
+    (last / ".partial" / "pictures").mkdir(parents=True)
+    (last / ".partial" / "pictures" / "labels.png").write_bytes(b"half")
+    evaluate(judged.trained("classification"), results["classification"] / "data", HOW, last)
+    assert contents(last) == contents(results["classification"] / "out")

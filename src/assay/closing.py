@@ -107,5 +107,5 @@ def _weakest(figures: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _places(results: Path) -> str:
-    shown = [results / "evaluate" / name for name in PICTURES if (results / "evaluate" / name).exists()]
+    shown = [path for name in PICTURES if (path := results / "evaluate" / "pictures" / name).exists()]
     return ", ".join([*map(str, shown), "`assay ui`"])

@@ -3,11 +3,14 @@
 metrics.json          figure → value, low, high
 report.json           what could not be computed, what to know, train and validation beside test
 predictions.parquet   a row a test sample: key, name, true, said, probabilities
-confusion.csv         actual, predicted: a row a test sample, for `dvc plots` (classification)
-*.png                 pictures, see evaluation_pictures.py
+pictures/             what fits the task, see evaluation_pictures.py; of classification also
+                      confusion.csv: actual, predicted, a row a test sample, for `dvc plots`
+
+Everything is written into a folder beside its place and moved at the end: a full disk leaves the last verdict whole.
 """
 
 import json
+import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +23,7 @@ from numpy.typing import NDArray
 
 from assay.data.dataset import SPLITS, About, read_about, read_index, read_split
 from assay.device import deterministic, resolve_device
-from assay.errors import InputError
+from assay.errors import FULL, REFUSED, InputError, of_path
 from assay.intervals import DIGITS, Interval, wilson
 from assay.judged import Judged, labels_of
 from assay.outputs import outputs_of, probabilities
@@ -30,6 +33,7 @@ from assay.verdict import Verdict, judge
 if TYPE_CHECKING:
     from assay.model_files import Trained
 
+WRITTEN = ("report.json", "predictions.parquet", "pictures", "metrics.json")  # metrics last: they say that it is there
 GAP_MOST = 10_000  # samples of train and of validation beside test: an interval of ±0.5 points at 95%
 
 
@@ -37,24 +41,45 @@ def evaluate(trained: "Trained", data: Path, how: Evaluate, out: Path) -> Verdic
     """Judge `trained` on the test split of the prepared data set in `data` and write everything into `out`.
 
     Raises:
-        InputError: the model is of other data than `data`, or that is damaged, or its test split is empty; nothing is
-            written then.
+        InputError: the model is of other data than `data`, or that is damaged, or its test split is empty, or the
+            disk is full; what was in `out` stays as it was then.
     """
-    from assay.evaluation_pictures import draw_all
-
     judged = look(trained, data, how)
     keys, names = read_index(data, "test", len(judged.split))  # the last of the inputs: from here on all are whole
-    out.mkdir(parents=True, exist_ok=True)
-    for old in [*out.glob("*.png"), out / "confusion.csv"]:  # another task's, or mistakes that are no more
-        old.unlink(missing_ok=True)
-    verdict = judged.verdicts["test"]
-    (out / "metrics.json").write_text(metrics_text(verdict.figures), encoding="utf-8")
-    (out / "report.json").write_text(json.dumps(_report(judged), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    pq.write_table(_predictions(judged, keys, names), out / "predictions.parquet")
+    partial = out / ".partial"
+    try:
+        shutil.rmtree(partial, ignore_errors=True)  # of a run that was killed
+        (partial / "pictures").mkdir(parents=True)
+        _write(judged, trained, keys, names, partial)
+        _move(partial, out)
+    except OSError as error:
+        if error.errno not in FULL | REFUSED:
+            raise
+        raise InputError(of_path(error, out)) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return judged.verdicts["test"]
+
+
+def _write(judged: Judged, trained: "Trained", keys: list[str], names: list[str], folder: Path) -> None:
+    from assay.evaluation_pictures import draw_all
+
+    figures, report = judged.verdicts["test"].figures, json.dumps(_report(judged), indent=1, ensure_ascii=False)
+    (folder / "metrics.json").write_text(metrics_text(figures), encoding="utf-8")
+    (folder / "report.json").write_text(report + "\n", encoding="utf-8")
+    with (folder / "predictions.parquet").open("wb") as file:  # pyarrow's own would stay open where the disk is full
+        pq.write_table(_predictions(judged, keys, names), file)
     if judged.about.task == "classification":
-        _confusion(judged).to_csv(out / "confusion.csv", index=False)
-    draw_all(judged, trained.model, names, out)
-    return verdict
+        _confusion(judged).to_csv(folder / "pictures" / "confusion.csv", index=False)
+    draw_all(judged, trained.model, names, folder / "pictures")
+
+
+def _move(partial: Path, out: Path) -> None:
+    """Replace what is in `out`. The old figures go first: in between there is no verdict, never half of each."""
+    (out / "metrics.json").unlink(missing_ok=True)
+    shutil.rmtree(out / "pictures", ignore_errors=True)
+    for name in WRITTEN:
+        (partial / name).replace(out / name)
 
 
 def look(trained: "Trained", data: Path, how: Evaluate) -> Judged:

@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -16,6 +15,7 @@ from assay.data.prepare import prepare
 from assay.data.workers import WorkerDied, Workers
 from assay.errors import InputError
 from assay.params import Data
+from disks import small_disk
 from photographs import fill
 
 PROGRAM = """
@@ -36,26 +36,13 @@ def animals(tmp_path: Path) -> Path:
     return fill(tmp_path / "animals", {"cat": 100, "dog": 100})
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 100 KB."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=100k", "tmpfs", str(place)], capture_output=True, text=True, check=False
-    )
-    if mounted.returncode != 0:
-        pytest.skip(f"missing: the right to mount a small disk ({mounted.stderr.strip()})")
-    yield place
-    subprocess.run(["umount", str(place)], check=True)
-
-
-def test_a_full_disk_is_one_sentence_and_leaves_nothing(animals: Path, small_disk: Path) -> None:
-    data = Data(source="folder", path=str(animals), image_size=32)
-    with pytest.raises(InputError, match=r"out: the disk is full; free some space and run the same") as caught:
-        prepare(data, small_disk / "out", lambda _done: None)
-    assert len(caught.value.sentences) == 1
-    assert list((small_disk / "out").iterdir()) == []
+def test_a_full_disk_is_one_sentence_and_leaves_nothing(animals: Path, tmp_path: Path) -> None:
+    data, out = Data(source="folder", path=str(animals), image_size=32), tmp_path / "disk" / "out"
+    with small_disk(out.parent):
+        with pytest.raises(InputError, match=r"out: the disk is full; free some space and run the same") as caught:
+            prepare(data, out, lambda _done: None)
+        assert len(caught.value.sentences) == 1
+        assert list(out.iterdir()) == []
 
 
 def start(animals: Path, out: Path, how: str) -> "subprocess.Popen[str]":

@@ -2,11 +2,8 @@
 this process where they end before anything heavy begins.
 """
 
-import contextlib
 import runpy
 import socket
-import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +13,7 @@ from assay.check import PREPARED, note_prepared
 from assay.data.dataset import read_about
 from assay.params import Data
 from clones import STAGES, Clone
+from disks import small_disk
 from imports import ROOT
 from photographs import encoded, fill, picture
 from prepared import write_train
@@ -179,20 +177,6 @@ def test_files_of_which_none_can_be_read_are_one_sentence_and_a_failed_run(proje
     assert said.startswith("data: none of 4 samples can be read: cat/0.png: ")
     assert Clone(project).statuses() == {("prepare", "FAILED"): 1}
     assert not list(project.glob("results/*/*"))
-
-
-@contextlib.contextmanager
-def small_disk(place: Path) -> Iterator[None]:
-    """A file system of 100 KB."""
-    place.mkdir(parents=True)
-    command = ["mount", "-t", "tmpfs", "-o", "size=100k", "tmpfs", str(place)]
-    mounted = subprocess.run(command, capture_output=True, text=True, check=False)
-    if mounted.returncode != 0:
-        pytest.skip(f"missing: the right to mount a small disk ({mounted.stderr.strip()})")
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", str(place)], check=True)
 
 
 def test_a_full_disk_is_one_sentence_and_what_was_half_written_is_taken_away(project: Path) -> None:

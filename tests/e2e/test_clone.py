@@ -33,7 +33,13 @@ LEFT = {
         "pareto.png",
     ),
     "train": ("model/recipe.yaml", "metrics.json", "curves.csv", "curves.png"),
-    "evaluate": ("metrics.json", "report.json", "predictions.parquet", "confusion.csv", "mistakes.png"),
+    "evaluate": (
+        "metrics.json",
+        "report.json",
+        "predictions.parquet",
+        "pictures/confusion.csv",
+        "pictures/mistakes.png",
+    ),
 }
 STATUS = {"complete": "FINISHED", "pruned": "KILLED", "failed": "FAILED"}
 STATE = {"FINISHED": "finished", "KILLED": "pruned", "FAILED": "failed"}

@@ -27,7 +27,7 @@ LONGER: dict[str, Any] = {  # long enough to be met in its middle
 IN_THE_MIDDLE = {  # a stage → the file whose appearance says that it has begun to write and is not done
     "prepare": "prepare/.partial/data/train/samples.npy",
     "augment": "augment/.partial/data/version.txt",
-    "evaluate": "evaluate/confusion.csv",
+    "evaluate": "evaluate/.partial/pictures/confusion.csv",
 }
 
 
