@@ -1,6 +1,7 @@
 """Every figure against scikit-learn's or torchmetrics', its ends against a bootstrap done the long way."""
 
 import json
+import time
 
 import numpy as np
 import pytest
@@ -8,8 +9,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics
+from threadpoolctl import threadpool_info, threadpool_limits
 
-from assay.intervals import resamples
+from assay import verdict as judging
+from assay.intervals import bootstrap, resamples
 from assay.params import Evaluate
 from assay.verdict import HEADLINES, Verdict, judge
 
@@ -276,3 +279,37 @@ class TestEveryTask:
     def test_the_headline_is_among_the_figures(self, task: str) -> None:
         outputs, targets = TASKS[task]()
         assert HEADLINES[task] in judge(task, outputs, targets, NAMES[: outputs.shape[1]], HOW).figures
+
+    def test_one_thread_of_blas_judges_however_many_there_are(self, task: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        threads: set[int] = set()
+
+        def watched(*given: object) -> object:
+            threads.update(library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas")
+            return bootstrap(*given)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(judging, "bootstrap", watched)
+        outputs, targets = TASKS[task]()
+        with threadpool_limits(2):
+            judge(task, outputs, targets, NAMES[: outputs.shape[1]], HOW)
+        assert threads == {1}
+
+
+@pytest.mark.parametrize(
+    ("task", "num_outputs", "most_s"),
+    [("classification", 10, 2.0), ("multilabel", 5, 2.0), ("multilabel", 20, 4.0), ("regression", 3, 2.0)],
+)
+def test_ten_thousand_samples_are_judged_in_seconds_of_one_core(task: str, num_outputs: int, most_s: float) -> None:
+    """With the resamples that the settings ship. Half of that on a core of one's own; the best of three counts."""
+    rng = np.random.default_rng(0)
+    outputs = rng.normal(size=(10_000, num_outputs)).astype(np.float32)
+    targets = {
+        "classification": np.arange(10_000) % num_outputs,
+        "multilabel": (rng.random(outputs.shape) < np.linspace(0.5, 0.1, num_outputs)).astype(np.float32),
+        "regression": outputs + rng.normal(size=outputs.shape).astype(np.float32),
+    }[task]
+    taken = []
+    while len(taken) < 3 and min(taken, default=most_s) >= most_s:
+        began = time.process_time()
+        judge(task, outputs, targets, [str(k) for k in range(num_outputs)], Evaluate())
+        taken.append(time.process_time() - began)
+    assert min(taken) < most_s

@@ -1,4 +1,4 @@
-"""How sure a figure is: Wilson's interval for shares, the stratified bootstrap for the rest. Knows numbers, no model.
+"""How sure a figure is: Wilson's interval for shares, the bootstrap for the rest. Knows numbers, no model.
 
 Shapes: N samples, b resamples of one block, B resamples in all.
 """

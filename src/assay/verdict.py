@@ -5,8 +5,10 @@ Owns the figures' names and formulas; knows outputs and targets as arrays, and n
 Shapes: N samples, K outputs (classes, labels or targets), b resamples of one block (intervals.py).
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from scipy.special import log_softmax
 from scipy.stats import rankdata
+from threadpoolctl import threadpool_limits
 
 from assay.intervals import Interval, Scores, Weights, bootstrap, mean_of_shares, wilson
 from assay.params import Evaluate
@@ -49,7 +52,8 @@ def judge(task: str, outputs: NDArray[Any], targets: NDArray[Any], names: Sequen
     if len(targets) == 0:
         verdict.missing["all"] = "there are no samples."
         return verdict
-    _JUDGES[task](verdict, outputs.astype(np.float64), np.asarray(targets), names, how)
+    with threadpool_limits(1, user_api="blas"):  # a block's products gain nothing from more, least on a busy machine
+        _JUDGES[task](verdict, outputs.astype(np.float64), np.asarray(targets), names, how)
     verdict.figures = {name: verdict.figures[name] for name in sorted(verdict.figures, key=_order)}
     verdict.missing = dict(sorted(verdict.missing.items(), key=lambda item: _order(item[0])))
     return verdict
@@ -245,36 +249,49 @@ def _label_score(
 ) -> Callable[[Weights], Scores]:
     said = logits > 0
     hits, saids, trues = ((array.T.astype(np.float32)) for array in (said & true, said, true))
-    log_loss = np.logaddexp(0, np.where(true, -logits, logits)).mean(1)
-    hamming = (said != true).mean(1)
-    areas = {names[k]: _label_area(logits[:, k], true[:, k]) for k in judged}
-    precisions = {names[k]: _label_precision(logits[:, k], true[:, k]) for k in judged}
+    loss = np.logaddexp(0, np.where(true, -logits, logits)).mean(1)
+    wrong = (said != true).mean(1)
+    areas = _label_areas(logits[:, judged], true[:, judged])
+    precisions = [_label_precision(logits[:, k], true[:, k]) for k in judged]
+    parts = [names[k] for k in judged]
 
     def score(weights: Weights) -> Scores:
-        hit, asked = hits @ weights, saids @ weights + trues @ weights
-        scores = {"log_loss": log_loss @ weights / len(weights), "hamming_loss": hamming @ weights / len(weights)}
+        hit, have = hits @ weights, (trues @ weights).astype(np.float64)
+        asked = saids @ weights + have
+        log_loss, hamming_loss = np.stack([loss, wrong]) @ weights / len(weights)
+        scores = {"log_loss": log_loss, "hamming_loss": hamming_loss}
+        if not judged:
+            return scores
         with np.errstate(invalid="ignore", divide="ignore"):  # a resample without a label: NaN, left out by bootstrap
-            f1 = 2 * hit[judged] / asked[judged]
-            micro = np.asarray(2 * hit.sum(0) / asked.sum(0), dtype=np.float64)
-            area = {f"auroc/{name}": of(weights) for name, of in areas.items()}
-            precision = {f"average_precision/{name}": of(weights) for name, of in precisions.items()}
-        if judged:
-            scores["micro_f1"] = micro
-            macros = {"macro_f1": f1, "auroc": [*area.values()], "average_precision": [*precision.values()]}
-            scores |= {name: np.asarray(values, dtype=np.float64).mean(0) for name, values in macros.items()}
-        return scores | area | precision
+            figures = {
+                "macro_f1": 2 * hit[judged] / asked[judged],
+                "auroc": areas(weights, have[judged]),
+                "average_precision": np.stack([of(weights) for of in precisions]),
+            }
+            scores["micro_f1"] = 2 * hit.sum(0) / asked.sum(0)
+        each = {
+            f"{figure}/{part}": row
+            for figure in ("auroc", "average_precision")
+            for part, row in zip(parts, figures[figure], strict=True)
+        }
+        return scores | {name: rows.mean(0) for name, rows in figures.items()} | each
 
     return score
 
 
-def _label_area(scores: Floats, positive: NDArray[np.bool_]) -> Callable[[Weights], Floats]:
-    """One label's AUROC as a function of weights, to first order (see `_macro_ranks`), exact for weights of 1."""
-    above, below = _placements(scores, positive)
-    area = above.mean()
+def _label_areas(scores: Floats, positive: NDArray[np.bool_]) -> Callable[[Weights, Floats], Floats]:
+    """The AUROC of each label as a function of weights and of how many samples have it then; K × b.
 
-    def of(weights: Weights) -> Floats:
-        high, low = weights[positive], weights[~positive]
-        return np.asarray(above @ high / high.sum(0) + below @ low / low.sum(0) - area, dtype=np.float64)
+    To first order (see `_macro_ranks`), exact for weights of 1.
+    """
+    above, below = np.zeros(positive.T.shape), np.zeros(positive.T.shape)
+    for k, has in enumerate(positive.T):
+        above[k, has], below[k, ~has] = _placements(scores[:, k], has)
+    area = above.sum(1) / positive.sum(0)
+
+    def of(weights: Weights, have: Floats) -> Floats:
+        exact = weights.astype(np.float64)
+        return np.asarray(above @ exact / have + below @ exact / (len(exact) - have) - area[:, None])
 
     return of
 
@@ -286,17 +303,37 @@ def _label_precision(scores: Floats, positive: NDArray[np.bool_]) -> Callable[[W
     """
     thresholds = -np.unique(-scores[positive])  # falling
     step = np.searchsorted(-thresholds, -scores)  # how many thresholds lie above: the step at which a sample counts
-    seen = step < len(thresholds)
-    everyone = _tally(np.where(seen, step, 0), seen, len(thresholds))
-    positives = _tally(np.where(seen, step, 0), seen & positive, len(thresholds))
+    side = math.isqrt(len(thresholds)) + 1
+    everyone = _counted(step, np.flatnonzero(step < len(thresholds)), side)
+    positives = _counted(step, np.flatnonzero(positive), side)
 
     def of(weights: Weights) -> Floats:
-        new = positives @ weights
-        total = np.cumsum(everyone @ weights, axis=0)
-        precision = np.cumsum(new, axis=0) / np.maximum(total, 1)
-        return np.asarray((precision * new).sum(0) / new.sum(0), dtype=np.float64)
+        new, seen = ((counted @ weights).reshape(side, side, -1) for counted in (positives, everyone))
+        precision = _running(new) / np.maximum(_running(seen), 1, dtype=np.float64)
+        return np.asarray((precision * new).sum((0, 1)) / new.sum((0, 1)))
 
     return of
+
+
+def _counted(step: Ints, rows: Ints, side: int) -> csr_array:
+    """A matrix whose product with weights counts the samples of `rows` by step, in the order of `_running`.
+
+    Whole numbers, so float32 is exact.
+    """
+    places = step[rows] % side * side + step[rows] // side
+    return csr_array((np.ones(len(rows), dtype=np.float32), (places, rows)), shape=(side**2, len(step)))
+
+
+def _running(counts: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Sums over all steps so far; step s of `counts` stands at [s % side, s // side].
+
+    In two levels, whole rows at a time: numpy's cumsum adds one number after the other and takes four times as long.
+    """
+    sums = counts.copy()
+    for before, here in pairwise(sums):
+        here += before
+    sums[:, 1:] += np.cumsum(sums[-1, :-1], axis=0)
+    return sums
 
 
 # regression
