@@ -26,6 +26,14 @@ def test_null_is_sqlite_in_mlruns_with_absolute_artifacts(bare_root: Path) -> No
     assert found.artifacts == (bare_root / "mlruns" / "artifacts").as_uri()
 
 
+def test_a_place_is_looked_at_and_made_only_for_who_writes(bare_root: Path) -> None:
+    found = at(None, bare_root)
+    address.reach(found)
+    assert list(bare_root.iterdir()) == []
+    address.make_place(found)
+    assert [path.name for path in bare_root.iterdir()] == ["mlruns"]
+
+
 def test_a_relative_database_is_seen_from_the_root(bare_root: Path) -> None:
     found = at("sqlite:///runs/here.db", bare_root)
     assert found.database == bare_root / "runs" / "here.db"

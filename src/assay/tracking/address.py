@@ -125,6 +125,12 @@ def reach(address: Address) -> None:
         raise failed[0]
 
 
+def make_place(address: Address) -> None:
+    """The folder of a sqlite store, for whoever is about to write there."""
+    if address.database is not None:
+        address.database.parent.mkdir(parents=True, exist_ok=True)
+
+
 def answers(address: Address) -> bool:
     """Whether a server is up right now; a store that is no server always is."""
     if not address.remote:
@@ -195,8 +201,10 @@ def _check_sqlite(address: Address) -> None:
     path = address.database
     assert path is not None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if not os.access(path.parent, os.W_OK) or (path.exists() and not os.access(path, os.W_OK)):
+        there = next(folder for folder in path.parents if folder.exists())
+        if not there.is_dir():
+            raise NotADirectoryError(f"{there} is a file")
+        if not os.access(there, os.W_OK) or (path.exists() and not os.access(path, os.W_OK)):
             raise PermissionError("not writable")
     except OSError as error:
         raise InputError(f"tracking.uri: {path} cannot be written ({error}); {RIGHT}.") from error

@@ -176,6 +176,7 @@ def open_tracker(tracking: Tracking, root: Path, tags: Mapping[str, object]) -> 
     """
     found = address.resolve(tracking, root)
     address.reach(found)
+    address.make_place(found)
     return Tracker(found, root.resolve(), tags)
 
 

@@ -35,6 +35,7 @@ def serve_ui(tracking: Tracking, root: Path, port: int | None = None) -> None:
     """
     found = address.resolve(tracking, root)
     address.reach(found)
+    address.make_place(found)
     if found.remote:
         terminal.say(f"MLflow is at {found.shown}")
         return
