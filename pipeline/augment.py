@@ -2,12 +2,14 @@
 
 from pathlib import Path
 
-from assay.check import checked, placed
-from assay.copies import count_copies, write_copies
-from assay.data.dataset import read_about
-from assay.params import named
-from assay.terminal import Progress, say, stage
-from assay.tracking import open_tracker
+from assay.terminal import Progress, importing, say, stage
+
+with importing():
+    from assay.check import checked, placed
+    from assay.copies import count_copies, write_copies
+    from assay.data.dataset import read_about
+    from assay.params import named
+    from assay.tracking import open_tracker
 
 PREPARED, OUT = Path("results/prepare/data"), Path("results/augment")
 

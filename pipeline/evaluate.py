@@ -2,12 +2,14 @@
 
 from pathlib import Path
 
-from assay.check import checked, placed
-from assay.evaluate import evaluate, logged
-from assay.model_files import load_model
-from assay.params import named
-from assay.terminal import say, stage
-from assay.tracking import open_tracker, study_of
+from assay.terminal import importing, say, stage
+
+with importing():
+    from assay.check import checked, placed
+    from assay.evaluate import evaluate, logged
+    from assay.model_files import load_model
+    from assay.params import named
+    from assay.tracking import open_tracker, study_of
 
 
 def main() -> None:

@@ -2,11 +2,13 @@
 
 from pathlib import Path
 
-from assay.check import check_plan, checked, note_prepared, placed
-from assay.data.prepare import plan
-from assay.params import named
-from assay.terminal import Progress, say, stage
-from assay.tracking import open_tracker
+from assay.terminal import Progress, importing, say, stage
+
+with importing():
+    from assay.check import check_plan, checked, note_prepared, placed
+    from assay.data.prepare import plan
+    from assay.params import named
+    from assay.tracking import open_tracker
 
 OUT = Path("results/prepare")
 

@@ -5,10 +5,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))  # in a submitted job: the code that came with it
 
-from assay.check import PREPARED, checked, placed
-from assay.search import begin, run_search
-from assay.search.job import refuse_absent
-from assay.terminal import stage
+from assay.terminal import importing, stage
+
+with importing():
+    from assay.check import PREPARED, checked, placed
+    from assay.search import begin, run_search
+    from assay.search.job import refuse_absent
 
 ROOT, OUT = Path(), Path("results/search")
 AUGMENTED = Path("results/augment/data")

@@ -2,13 +2,15 @@
 
 from pathlib import Path
 
-from assay.check import checked, placed
-from assay.data.dataset import open_prepared
-from assay.settings import read_recipe
-from assay.terminal import Progress, stage
-from assay.tracking import open_tracker, study_of
-from assay.train import train
-from assay.weights import weights_of
+from assay.terminal import Progress, importing, stage
+
+with importing():
+    from assay.check import checked, placed
+    from assay.data.dataset import open_prepared
+    from assay.settings import read_recipe
+    from assay.tracking import open_tracker, study_of
+    from assay.train import train
+    from assay.weights import weights_of
 
 
 def main() -> None:

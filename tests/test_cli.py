@@ -16,6 +16,7 @@ from searches import drive, opened
 STAGES = ("prepare", "augment", "search", "train", "evaluate")
 STUDY = tuple(f"study {verb}" for verb in ("ls", "show", "export", "import", "rm", "ui"))
 VERBS = ("params", *STAGES, "predict", "export", "weights fetch", "weights list", *STUDY, "ui", "doctor", "results")
+ROOT = Path(__file__).parents[1]
 PROGRAM = "import sys; from assay.cli import main; sys.argv[0] = 'assay'; main()"
 
 
@@ -89,6 +90,39 @@ def test_wrong_words_get_one_sentence_and_exit_code_2(words: str, folder: Path) 
     assert list(folder.iterdir()) == []
 
 
+def test_ctrl_c_in_a_verb_is_a_line(folder: Path) -> None:
+    stop = "lambda _: signal.raise_signal(signal.SIGINT)"
+    program = f"import assay.closing, signal\nassay.closing.closing_table = {stop}\n"
+    ended = subprocess.run(
+        [sys.executable, "-c", program + PROGRAM, "results"], capture_output=True, text=True, check=False
+    )
+    assert (ended.returncode, ended.stdout) == (130, "")
+    assert ended.stderr == "Stopped; run the same command again to begin anew.\n"
+
+
+STOPS = {  # what an import may make of Ctrl-C; a class that is being defined hides it below an error of its own
+    "alone": "signal.raise_signal(signal.SIGINT)",
+    "below": """
+class Named:
+    def __set_name__(self, owner, name):
+        signal.raise_signal(signal.SIGINT)
+class Owner:
+    one = Named()
+""",
+}
+
+
+@pytest.mark.parametrize("stop", STOPS)
+@pytest.mark.parametrize("name", STAGES)
+def test_ctrl_c_while_a_stage_imports_is_a_line(name: str, stop: str, folder: Path) -> None:
+    (folder / "pydantic.py").write_text(f"import signal\n{STOPS[stop]}")
+    environment = os.environ | {"PYTHONPATH": f"{folder}:{ROOT / 'src'}"}
+    command = [sys.executable, str(ROOT / "pipeline" / f"{name}.py")]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert (ended.returncode, ended.stdout) == (130, "")
+    assert ended.stderr == "Stopped; what is done is kept. Run the same command again to go on.\n"
+
+
 @pytest.mark.parametrize("name", STAGES)
 def test_a_stage_outside_a_project_says_where_to_run_it(name: str, folder: Path) -> None:
     ended = assay(name)
@@ -130,6 +164,7 @@ def test_doctor_says_one_line_each_and_what_is_wrong(folder: Path) -> None:
     )
     Path("params.yaml").write_text("search: {trials: 0}\n")
     assert assay("doctor").returncode == 0
+    assert [path.name for path in folder.iterdir()] == ["params.yaml"], "it changes nothing"
 
 
 def test_weights_that_are_here_are_listed(folder: Path) -> None:

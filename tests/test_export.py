@@ -125,6 +125,37 @@ def test_a_network_that_torch_cannot_export_is_said_in_one_sentence(samples: np.
     assert not list(tmp_path.iterdir())
 
 
+class Stopped(nn.Module):
+    """Fails in the middle of an exporter, as it does after Ctrl-C or by itself."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__()
+        self.error = error
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if torch.compiler.is_exporting():
+            raise RuntimeError("a class was being defined") from self.error
+        return x.flatten(1)[:, :10].float()
+
+
+def test_ctrl_c_while_torch_exports_ends_the_verb(samples: np.ndarray, tmp_path: Path) -> None:
+    one = judged.trained("classification")
+    stopped = Trained(Stopped(KeyboardInterrupt()), one.recipe, one.about, one.data)  # type: ignore[arg-type]
+    with pytest.raises(KeyboardInterrupt, match=r"^$"):
+        export_checked(stopped, "onnx", samples[:16], tmp_path / "m.onnx")
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_torch_says_around_an_error_is_left_out(samples: np.ndarray, tmp_path: Path) -> None:
+    one = judged.trained("classification")
+    error = ValueError("\x1b[96mno way in.\x1b[0m\nNext steps:")
+    odd = Trained(Stopped(error), one.recipe, one.about, one.data)  # type: ignore[arg-type]
+    with pytest.raises(
+        InputError, match=r"m\.onnx: torch cannot write this network as onnx \(no way in\); try the other"
+    ):
+        export_checked(odd, "onnx", samples[:16], tmp_path / "m.onnx")
+
+
 class TestRealSamples:
     def test_are_of_the_validation_split_where_there_is_one(self, data: Path) -> None:
         found = real_samples(judged.trained("classification"), data)
@@ -140,6 +171,10 @@ class TestRealSamples:
     def test_are_asked_for_where_there_is_none(self, tmp_path: Path) -> None:
         with pytest.raises(InputError, match="holds no sample that the exported file could be checked on"):
             real_samples(judged.trained("classification"), tmp_path)
+
+    def test_in_a_place_that_is_not_there_are_refused(self, tmp_path: Path) -> None:
+        with pytest.raises(InputError, match=r"--samples: .*nowhere does not exist; give pictures"):
+            real_samples(judged.trained("classification"), tmp_path / "nowhere")
 
     def test_of_another_shape_are_refused(self, data: Path) -> None:
         from dataclasses import replace

@@ -34,6 +34,12 @@ def test_ctrl_c_says_how_to_go_on() -> None:
     assert ended.stderr == "Stopped; what is done is kept. Run the same command again to go on.\n"
 
 
+def test_ctrl_c_is_one_below_a_librarys_error_too() -> None:
+    ended = run("def main():\n raise RuntimeError('torn') from KeyboardInterrupt()\nstage(main)")
+    assert ended.returncode == 130
+    assert ended.stderr == "Stopped; what is done is kept. Run the same command again to go on.\n"
+
+
 def test_a_verb_that_keeps_nothing_does_not_say_that_it_does() -> None:
     ended = run("def main():\n raise KeyboardInterrupt\nstage(main, go_on=AGAIN)")
     assert (ended.returncode, ended.stderr) == (130, "Stopped; run the same command again to begin anew.\n")

@@ -11,7 +11,7 @@ from typer import Argument, Option
 from typer.exceptions import TyperException
 
 from assay.errors import InputError
-from assay.terminal import AGAIN, say, stage
+from assay.terminal import AGAIN, STOPPED, say, stage
 
 if TYPE_CHECKING:
     from assay.studies.shelf import Shelf
@@ -318,10 +318,12 @@ def _placed(error: InputError) -> InputError:
 def _main() -> None:
     try:
         code = app(standalone_mode=False)
-    except typer.Abort as error:  # what Typer makes of Ctrl-C
+    except typer.Abort as error:  # the end of what a person types, where they are asked
         raise KeyboardInterrupt from error
     except TyperException as error:
         raise InputError(_sentence(error)) from error
+    if code == STOPPED:  # what Typer makes of Ctrl-C
+        raise KeyboardInterrupt
     raise SystemExit(code or 0)
 
 

@@ -7,6 +7,7 @@ N × targets: everything between is inside. It carries the names of its outputs 
 import io
 import json
 import os
+import re
 import warnings
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
@@ -26,7 +27,7 @@ from assay.data.dataset import read_about, read_split
 from assay.errors import InputError
 from assay.modality import Sample
 from assay.predict import decode, list_samples
-from assay.terminal import note
+from assay.terminal import causes, is_stopped, note
 
 if TYPE_CHECKING:
     from assay.model_files import Trained
@@ -93,8 +94,10 @@ def export_checked(trained: "Trained", form: Format, samples: NDArray[Any], path
         except OSError:
             raise  # a disk, not a network; see `_whole`
         except Exception as error:  # an exporter raises whatever its passes meet in a network
-            first = (str(error).strip() or type(error).__name__).splitlines()[0]
-            raise InputError(f"{path}: torch cannot write this network as {form} ({first}); try the other.") from error
+            if is_stopped(error):
+                raise KeyboardInterrupt from error
+            why = _why(error)
+            raise InputError(f"{path}: torch cannot write this network as {form} ({why}); try the other.") from error
         answer = reader(part)
         found = np.concatenate([answer(batch) for batch in _uneven(samples)])
         difference = np.abs(found - expected).max(0)
@@ -105,6 +108,13 @@ def export_checked(trained: "Trained", form: Format, samples: NDArray[Any], path
                 "rounding explains; it was not kept. Try the other format."
             )
     return float(difference.max())
+
+
+def _why(error: Exception) -> str:
+    """What began it, in a line: what an exporter says around it is advice to who wrote the network."""
+    *_, first = causes(error)
+    said = re.sub(r"\x1b\[[\d;]*m", "", str(first)).strip() or type(first).__name__
+    return said.splitlines()[0].rstrip(" .")
 
 
 def _example(samples: NDArray[Any]) -> Tensor:
@@ -118,6 +128,8 @@ def real_samples(trained: "Trained", source: Path) -> NDArray[Any]:
     Raises:
         InputError: there is none, or the prepared samples are of another shape than the model's.
     """
+    if not source.exists():
+        raise InputError(f"--samples: {source} does not exist; give pictures, or what `assay prepare` writes.")
     spec = trained.about.spec
     if (source / "dataset.json").exists():
         found = read_about(source).spec

@@ -5,6 +5,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, NoReturn, Self
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 PLAIN_EVERY_S = 5.0  # without a terminal: a line this often, so that an hour is a page of log and not a book
 GO_ON = "what is done is kept. Run the same command again to go on."
+STOPPED = 128 + signal.SIGINT  # the exit code after Ctrl-C
 AGAIN = "run the same command again to begin anew."  # of verbs that keep nothing
 
 
@@ -47,8 +49,10 @@ def stage(
     except InputError as error:
         _leave(2, *(placed(error) if placed else error).sentences)
     except KeyboardInterrupt:
-        _leave(130, f"Stopped; {go_on}")
+        _leave(STOPPED, f"Stopped; {go_on}")
     except Exception as error:
+        if is_stopped(error):
+            _leave(STOPPED, f"Stopped; {go_on}")
         sentence = _of_machine(error)
         if sentence is None:
             raise
@@ -56,6 +60,30 @@ def stage(
     finally:
         signal.signal(signal.SIGTERM, before)
         gc.freeze()  # the interpreter's last collection would take seconds to look through what torch and MLflow made
+
+
+@contextmanager
+def importing() -> Iterator[None]:
+    """Around what a stage imports, which takes seconds: Ctrl-C is a line there too."""
+    try:
+        yield
+    except BaseException as error:
+        if not is_stopped(error):
+            raise
+        _leave(STOPPED, f"Stopped; {GO_ON}")
+
+
+def is_stopped(error: BaseException) -> bool:
+    """Whether it is Ctrl-C, or what a library or Python made of it; a class that is being defined makes an error."""
+    return any(isinstance(cause, KeyboardInterrupt) for cause in causes(error))
+
+
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """`error`, what it came from, and so on to the first."""
+    below: BaseException | None = error
+    while below is not None:
+        yield below
+        below = below.__cause__
 
 
 def _leave(code: int, *sentences: str) -> NoReturn:
