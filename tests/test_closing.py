@@ -107,3 +107,25 @@ def test_a_damaged_result_is_named(results: Path) -> None:
     (results / "evaluate" / "metrics.json").write_text("{")
     with pytest.raises(InputError, match=r"metrics\.json: is damaged"):
         closing_rows(results)
+
+
+ODD = {  # what stands in a file, though it is JSON → what the sentence says of it
+    ("evaluate/metrics.json", "[1, 2]"): "list in place of names and values",
+    ("evaluate/metrics.json", '{"accuracy": 1}'): "TypeError",
+    ("evaluate/metrics.json", '{"accuracy": {"value": "high", "low": 0, "high": 1}}'): "ValueError",
+    ("evaluate/report.json", "{}"): "KeyError: 'headline'",
+    ("evaluate/report.json", json.dumps(REPORT | {"gap": {"train": 1, "test": 1}})): "TypeError",
+    ("search/report.json", "[1]"): "list in place of names and values",
+    ("search/report.json", '{"trials": 3}'): "KeyError: 'winner'",
+    ("search/report.json", '{"trials": 3, "winner": null, "base": null}'): "TypeError",
+}
+
+
+@pytest.mark.parametrize(("name", "text"), ODD)
+def test_json_of_another_shape_is_named(name: str, text: str, results: Path) -> None:
+    (results / "search").mkdir()
+    (results / name).write_text(text)
+    stage = name.partition("/")[0]
+    right = rf"{name}: is not what {stage} writes \(.*{ODD[name, text]}.*\); run `assay {stage}` again\."
+    with pytest.raises(InputError, match=right):
+        closing_rows(results)

@@ -25,7 +25,7 @@ def study_of(report: Path) -> str:
     """The study that the search's report.json names; `none` where nothing was searched or nothing is written."""
     try:
         return str(json.loads(report.read_text(encoding="utf-8"))["study"] or "none")
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):
         return "none"
 
 
