@@ -1,6 +1,7 @@
 """Rules of descent and the rate of every step."""
 
 import copy
+import inspect
 import subprocess
 import sys
 
@@ -61,6 +62,13 @@ class TestEveryOptimizer:
             if number == 1:
                 optimizer.load_state_dict(copy.deepcopy(optimizer.state_dict()))
         assert torch.equal(ours, torchs)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_optimizer_is_fused_where_torch_can(name: str) -> None:
+    optimizer = make_optimizer(Optimizer(name=name), groups_of(*(torch.ones(2, requires_grad=True) for _ in range(2))))
+    if "fused" in inspect.signature(type(optimizer).__mro__[1]).parameters:
+        assert all(group["fused"] for group in optimizer.param_groups)
 
 
 def test_no_optimizer_of_torch_imports_what_torch_compiles_with() -> None:

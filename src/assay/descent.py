@@ -25,11 +25,12 @@ def make_optimizer(settings: Optimizer, groups: Groups) -> TorchOptimizer:
 
     Weight decay is not handed on: `decay_weights` does it alike for every optimizer.
     """
-    kind, options = _kind(settings)
+    device: str = groups[0]["params"][0].device.type
+    kind, options = _kind(settings, device)
     return _eager(kind)([dict(group) for group in groups], lr=settings.lr, **options)
 
 
-def _kind(settings: Optimizer) -> tuple[type[TorchOptimizer], dict[str, Any]]:
+def _kind(settings: Optimizer, device: str) -> tuple[type[TorchOptimizer], dict[str, Any]]:
     if settings.name == "lion":
         from timm.optim.lion import Lion  # timm takes seconds to import
 
@@ -40,7 +41,7 @@ def _kind(settings: Optimizer) -> tuple[type[TorchOptimizer], dict[str, Any]]:
         "momentum": (torch.optim.SGD, {"momentum": momentum, "fused": True}),
         "nesterov": (torch.optim.SGD, {"momentum": momentum, "nesterov": momentum > 0, "fused": True}),
         "rmsprop": (torch.optim.RMSprop, {"momentum": momentum}),
-        "adagrad": (torch.optim.Adagrad, {}),
+        "adagrad": (torch.optim.Adagrad, {"fused": device != "mps"}),  # where torch 2.14 has no kernel
         "adam": (torch.optim.Adam, {"fused": True}),
         "adamw": (torch.optim.AdamW, {"weight_decay": 0.0, "fused": True}),
         "nadam": (torch.optim.NAdam, {}),
