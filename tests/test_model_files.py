@@ -162,6 +162,12 @@ class TestDamage:
         with pytest.raises(InputError, match="is of format 2, and this version reads format 1; update assay"):
             load_model(folder)
 
+    def test_a_layout_that_is_no_number_is_refused(self, folder: Path) -> None:
+        facts = json.loads((folder / FACTS).read_text())
+        (folder / FACTS).write_text(json.dumps(facts | {"format": "1"}))
+        with pytest.raises(InputError, match=r"format is '1'; it must be the number 1; run `assay train` again\."):
+            load_model(folder)
+
     @pytest.mark.parametrize("edit", [lambda text: text.replace("gelu", "tanh"), lambda text: text[: len(text) // 3]])
     def test_a_recipe_that_was_edited_or_cut_is_one_sentence(self, folder: Path, edit: Callable[[str], str]) -> None:
         path = folder / RECIPE

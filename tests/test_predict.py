@@ -139,7 +139,7 @@ class TestTables:
 
     def test_that_are_no_tables_are_refused(self, models: dict[str, Path], tmp_path: Path) -> None:
         (tmp_path / "t.parquet").write_bytes(b"PAR1 not really")
-        with pytest.raises(InputError, match=r"t\.parquet: it is no whole table"):
+        with pytest.raises(InputError, match=r"t\.parquet: it is no whole table \(.*[^.]\); write it again\.$"):
             as_csv(models["classification"], tmp_path / "t.parquet")
 
     @pytest.mark.parametrize("rest", [b'"never closed', b"\xff\xfe"], ids=["quote", "bytes"])
@@ -153,6 +153,7 @@ class TestTables:
         *_, last = csv.DictReader(io.StringIO(stream.getvalue()))
         assert last["name"].endswith(f"t.csv:{ROWS + 1}")
         assert last["error"].startswith("from here on it is no whole table (")
+        assert last["error"].endswith("write it again, as text in UTF-8")
 
     def test_of_numbers_are_not_called_empty(self, models: dict[str, Path], pictures: Path) -> None:
         pd.DataFrame({"image": [1.5]}).to_parquet(pictures / "t.parquet")

@@ -127,6 +127,8 @@ def read_facts(folder: Path) -> dict[str, Any]:
         raise InputError(of_path(error)) from error
     except (ValueError, KeyError, TypeError) as error:
         raise _damaged(path, error) from error
+    if type(found) is not int:
+        raise InputError(f"{path}: format is {found!r}; it must be the number {FORMAT}; run `assay train` again.")
     if found != FORMAT:
         raise InputError(f"{path}: is of format {found}, and this version reads format {FORMAT}; update assay.")
     return dict(facts)

@@ -190,16 +190,17 @@ def _columns(table: Path, column: str) -> None:
         columns = pq.read_schema(table).names if sep is None else pd.read_csv(table, nrows=0, sep=sep)
         known = [str(name) for name in columns]
     except OSError as error:
-        raise InputError(of_path(error, table) if error.errno else f"{table}: {_torn(error)}.") from error
+        raise InputError(of_path(error, table) if error.errno else f"{table}: {_torn(table, error)}.") from error
     except ValueError as error:  # pandas' and pyarrow's
-        raise InputError(f"{table}: {_torn(error)}.") from error
+        raise InputError(f"{table}: {_torn(table, error)}.") from error
     if column not in known:
         raise InputError(f"{table}: has no column {column!r}, which the model was trained by; {nearest(column, known)}")
 
 
-def _torn(error: Exception) -> str:
+def _torn(table: Path, error: Exception) -> str:
     said = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
-    return f"it is no whole table ({said}); write it again, a CSV in UTF-8"
+    text = ", as text in UTF-8" if table.suffix.lower() in DELIMITERS else ""
+    return f"it is no whole table ({said}); write it again{text}"
 
 
 def _rows(table: Path, column: str) -> Iterator[Asked]:
@@ -209,7 +210,7 @@ def _rows(table: Path, column: str) -> Iterator[Asked]:
         for number, cell in enumerate(_cells(table, column), start=1):
             yield _asked(table, number, column, cell)
     except (ValueError, OSError) as error:  # pandas' and pyarrow's too
-        yield Asked(printable(f"{table}:{number + 1}"), Unreadable(f"from here on {_torn(error)}"))
+        yield Asked(printable(f"{table}:{number + 1}"), Unreadable(f"from here on {_torn(table, error)}"))
 
 
 def _asked(table: Path, number: int, column: str, cell: Any) -> Asked:

@@ -107,7 +107,8 @@ class Parquet:
             with ParquetFile(path) as file:
                 known = file.schema_arrow.names
         except (ArrowException, OSError) as error:
-            raise InputError(f"data.path: {path} cannot be read as Parquet ({str(error).splitlines()[0]}).") from error
+            said = str(error).splitlines()[0].rstrip(".")
+            raise InputError(f"data.path: {path} cannot be read as Parquet ({said}); write it again.") from error
         columns.check(known, path.name)
 
     def labels(self) -> Iterator[Labels]:
@@ -128,7 +129,8 @@ class Parquet:
                 for batch in file.iter_batches(batch_size=BATCH, columns=names):
                     yield from batch.to_pylist()
         except (ArrowException, OSError) as error:
-            raise InputError(f"data.path: {self._path} is damaged ({str(error).splitlines()[0]}).") from error
+            said = str(error).splitlines()[0].rstrip(".")
+            raise InputError(f"data.path: {self._path} is damaged ({said}); write it again.") from error
 
 
 def raw_of(row: dict[str, Any], columns: Columns, name: str, folder: Path) -> Raw:
