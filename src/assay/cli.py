@@ -202,7 +202,7 @@ def list_studies() -> None:
 def show_study(name: Name) -> None:
     """Show a study: its best recipe beside the base, its rungs, its trials.
 
-    Example: assay study show 41c2816d801c
+    Example: assay study show 46c47a932354
     """
     from assay.studies.words import show_study as run
 
@@ -216,7 +216,7 @@ def export_study(
 ) -> None:
     """Write all that a study holds into one file.
 
-    Example: assay study export 41c2816d801c digits.jsonl
+    Example: assay study export 46c47a932354 digits.jsonl
     """
     from assay.studies.carrying import export_study as run
 
@@ -241,7 +241,7 @@ def import_study(
 def remove_study(name: Name, yes: Annotated[bool, Option("--yes", help="Do not ask.")] = False) -> None:
     """Remove a study for good; its runs in MLflow stay.
 
-    Example: assay study rm 41c2816d801c
+    Example: assay study rm 46c47a932354
     """
     shelf = _shelf()[0]
     shelf.known(name)
