@@ -48,6 +48,7 @@ NO_EFFECT = {  # files that run in a stage and decide nothing of its results, an
     "src/assay/outside.py": "refuses or does nothing",
     "src/assay/errors.py": "words",
     "src/assay/terminal.py": "words",
+    "src/assay/whole.py": "how files come to their place",
     "src/assay/tracking": "records",
 }
 ROOM = SOURCE / "assay" / "image"  # imported by its name alone, so what a stage asks of it is listed by hand

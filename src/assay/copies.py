@@ -5,7 +5,6 @@ what else is copied. Adding a sample, or asking for one copy more, changes no co
 """
 
 import json
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from hashlib import blake2b
@@ -21,9 +20,10 @@ from assay import modality
 from assay.augment import is_on, strengthened
 from assay.data.arrays import GrowingArray
 from assay.data.dataset import COPIED, About, Part, read_about, read_split
-from assay.errors import FULL, REFUSED, InputError, of_path
+from assay.errors import InputError
 from assay.params import Augment, Online, Policy
 from assay.sheet import Cell, Row, draw_sheet, save
+from assay.whole import results_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -85,26 +85,14 @@ def write_copies(
             half-written then.
     """
     originals = _Originals(prepared, augment)
-    partial = out / ".partial"  # a killed stage leaves it, the next one takes it away
-    try:
-        shutil.rmtree(partial, ignore_errors=True)
-        (partial / "data").mkdir(parents=True)
-        report = _write(originals, augment, online, partial, on_progress)
-        shutil.rmtree(out / "data", ignore_errors=True)
-        for name in WRITTEN:
-            (partial / name).replace(out / name)
-    except OSError as error:
-        if error.errno not in FULL | REFUSED:
-            raise
-        raise InputError(of_path(error, out)) from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-    return report
+    with results_of(out, WRITTEN) as partial:
+        return _write(originals, augment, online, partial, on_progress)
 
 
 def _write(
     originals: _Originals, augment: Augment, online: Online, folder: Path, on_progress: Callable[[int], None]
 ) -> Report:
+    (folder / "data").mkdir()
     if originals.numbers.sum():
         _write_arrays(originals, augment.policy, folder / "data", on_progress)
     (folder / "data/version.txt").write_text(_version(originals, augment) + "\n", encoding="utf-8")

@@ -10,7 +10,6 @@ Everything is written into a folder beside its place and moved at the end: a ful
 """
 
 import json
-import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,12 +22,13 @@ from numpy.typing import NDArray
 
 from assay.data.dataset import SPLITS, About, read_about, read_index, read_split
 from assay.device import deterministic, resolve_device
-from assay.errors import FULL, REFUSED, InputError, of_path
+from assay.errors import InputError
 from assay.intervals import DIGITS, Interval, wilson
 from assay.judged import Judged, labels_of
 from assay.outputs import outputs_of, probabilities
 from assay.params import Evaluate
 from assay.verdict import Verdict, judge
+from assay.whole import results_of
 
 if TYPE_CHECKING:
     from assay.model_files import Trained
@@ -46,24 +46,15 @@ def evaluate(trained: "Trained", data: Path, how: Evaluate, out: Path) -> Verdic
     """
     judged = look(trained, data, how)
     keys, names = read_index(data, "test", len(judged.split))  # the last of the inputs: from here on all are whole
-    partial = out / ".partial"
-    try:
-        shutil.rmtree(partial, ignore_errors=True)  # of a run that was killed
-        (partial / "pictures").mkdir(parents=True)
+    with results_of(out, WRITTEN) as partial:
         _write(judged, trained, keys, names, partial)
-        _move(partial, out)
-    except OSError as error:
-        if error.errno not in FULL | REFUSED:
-            raise
-        raise InputError(of_path(error, out)) from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return judged.verdicts["test"]
 
 
 def _write(judged: Judged, trained: "Trained", keys: list[str], names: list[str], folder: Path) -> None:
     from assay.evaluation_pictures import draw_all
 
+    (folder / "pictures").mkdir()
     figures, report = judged.verdicts["test"].figures, json.dumps(_report(judged), indent=1, ensure_ascii=False)
     (folder / "metrics.json").write_text(metrics_text(figures), encoding="utf-8")
     (folder / "report.json").write_text(report + "\n", encoding="utf-8")
@@ -72,14 +63,6 @@ def _write(judged: Judged, trained: "Trained", keys: list[str], names: list[str]
     if judged.about.task == "classification":
         _confusion(judged).to_csv(folder / "pictures" / "confusion.csv", index=False)
     draw_all(judged, trained.model, names, folder / "pictures")
-
-
-def _move(partial: Path, out: Path) -> None:
-    """Replace what is in `out`. The old figures go first: in between there is no verdict, never half of each."""
-    (out / "metrics.json").unlink(missing_ok=True)
-    shutil.rmtree(out / "pictures", ignore_errors=True)
-    for name in WRITTEN:
-        (partial / name).replace(out / name)
 
 
 def look(trained: "Trained", data: Path, how: Evaluate) -> Judged:

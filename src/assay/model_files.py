@@ -29,7 +29,8 @@ from assay.data.dataset import About
 from assay.errors import InputError, of_path
 from assay.models import Model, build_model
 from assay.params import Data, Recipe
-from assay.tensors import Mismatch, copy_weights, packed, sha256, unpacked, write_whole
+from assay.tensors import Mismatch, copy_weights, packed, sha256, unpacked
+from assay.whole import write_whole
 
 FORMAT = 1
 TENSORS, RECIPE, FACTS = "model.safetensors", "recipe.yaml", "model.json"

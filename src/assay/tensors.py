@@ -1,9 +1,7 @@
 """Named tensors in files: safetensors, never pickle. Owns reading, writing and fitting them; not what they mean."""
 
 import hashlib
-import os
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 
 import safetensors
@@ -26,23 +24,6 @@ def packed(tensors: Mapping[str, Tensor]) -> bytes:
     plain = {name: tensors[name].detach().to("cpu").contiguous().clone() for name in sorted(tensors)}
     data: bytes = safetensors.torch.save(plain, metadata={"format": "pt"})
     return data
-
-
-def write_whole(data: bytes, path: Path) -> None:
-    """Write `path` so that nobody ever sees a part of it.
-
-    Raises:
-        InputError: the disk is full or not writable.
-    """
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(data)
-        part.replace(path)
-    except OSError as error:
-        with suppress(OSError):  # the sentence is about `path`
-            part.unlink(missing_ok=True)
-        raise InputError(f"{path}: cannot be written ({error.strerror}).") from error
 
 
 def unpacked(data: bytes, path: Path) -> dict[str, Tensor]:

@@ -19,7 +19,8 @@ from assay.errors import InputError, nearest
 from assay.modality import Weights
 from assay.model_files import FACTS, read_facts, read_tensors
 from assay.params import Recipe
-from assay.tensors import packed, sha256, unpacked, write_whole
+from assay.tensors import packed, sha256, unpacked
+from assay.whole import write_whole
 
 FOLDER, LOCK = "weights", "weights.lock"
 PACKAGED = {  # timm's name → the package that carries the same tensors in the same order under other names

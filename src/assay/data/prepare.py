@@ -6,7 +6,6 @@ nothing that could be taken for a data set.
 
 import json
 import math
-import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -25,9 +24,10 @@ from assay.data.sources import open_source
 from assay.data.splits import check_splits, split_of
 from assay.data.targets import Targets, resolve
 from assay.data.writing import OpenSplits, Row
-from assay.errors import FULL, REFUSED, InputError, of_path
+from assay.errors import InputError
 from assay.modality import Spec, Unreadable, of
 from assay.params import Data
+from assay.whole import results_of
 
 OnProgress = Callable[[int], object]  # samples done
 WRITTEN = ("report.json", "samples.html", "data")  # data last: with it the data set is there
@@ -51,20 +51,8 @@ class Plan:
 
     def write(self, out: Path, on_progress: OnProgress) -> Report:
         """See `prepare`."""
-        partial = out / ".partial"
-        try:
-            out.mkdir(parents=True, exist_ok=True)
-            shutil.rmtree(partial, ignore_errors=True)  # of a run that was killed
-            partial.mkdir()
-            report = _write(self.source, self.targets, self.data, partial, on_progress)
-            _move(partial, out)
-        except OSError as error:
-            if error.errno not in FULL | REFUSED:
-                raise
-            raise InputError(of_path(error, out)) from error
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
-        return report
+        with results_of(out, WRITTEN) as partial:
+            return _write(self.source, self.targets, self.data, partial, on_progress)
 
 
 def plan(data: Data) -> Plan:
@@ -186,10 +174,3 @@ def _about(spec: Spec, targets: Targets, data: Data, splits: OpenSplits) -> Abou
     counts = {name: len(splits[name].rows) for name in SPLITS}
     version = data_version(data, (spec, targets.task, targets.names, targets.classes), splits, targets)
     return About(spec, targets.task, targets.names, targets.classes, counts, version)
-
-
-def _move(partial: Path, out: Path) -> None:
-    """Replace what is in `out`. The old data set goes first: in between there is none, never half of each."""
-    shutil.rmtree(out / "data", ignore_errors=True)
-    for name in WRITTEN:
-        (partial / name).replace(out / name)

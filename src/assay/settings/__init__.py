@@ -3,6 +3,7 @@
 `load` reads what a person set, `read_recipe` and `write_recipe` what search chose, `explain` lists what may be set.
 """
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from assay.settings.agreement import disagreements
 from assay.settings.document import Document, Problem, Where, read_document
 from assay.settings.validation import validated
 from assay.settings.wording import explain_rows, yaml_word
+from assay.whole import write_whole
 
 __all__ = ["explain", "explain_rows", "load", "load_document", "read_recipe", "refuse", "write_recipe", "yaml_word"]
 
@@ -57,16 +59,17 @@ def write_recipe(recipe: Recipe, path: str | Path) -> None:
     """Write every field of `recipe` as plain YAML in the order of params.py: equal recipes give equal bytes.
 
     The file is there whole or not at all: a part of a recipe would be another recipe.
+
+    Raises:
+        InputError: the disk is full or not writable.
     """
     writer = YAML(typ="safe", pure=True)
     writer.default_flow_style = False
     writer.allow_unicode = False  # escaped: ruamel writes a line break of Unicode as it is and reads it as a blank
     writer.sort_base_mapping_type_on_output = False  # type: ignore[assignment]  # ruamel declares it None
-    path = Path(path)
-    part = path.with_name(f".{path.name}.part")
-    with part.open("w", encoding="utf-8") as file:
-        writer.dump(nested(flat(recipe)), file)
-    part.replace(path)
+    text = io.StringIO()
+    writer.dump(nested(flat(recipe)), text)
+    write_whole(text.getvalue().encode(), Path(path))
 
 
 def refuse(document: Document, problems: Sequence[Problem]) -> None:
