@@ -29,7 +29,8 @@ repro: .venv/installed ## data, search, model, evaluation; ends with a short tab
 	@assay results
 
 test: .venv/installed-test lint ## lint, types, layers, unit and end-to-end tests: all that CI runs
-	@python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+	@python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder \
+		--max-worker-restart 0
 
 lint: .venv/installed-test ## ruff, mypy, import layers
 	@ruff check .

@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -18,12 +17,11 @@ import psutil
 from ruamel.yaml import YAML
 
 from imports import ROOT
+from waits import until
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
 
-LIMIT_S = 200  # nothing here takes so long; a loaded machine may
-LOOK_S = 0.02
 STAGES = ("prepare", "augment", "search", "train", "evaluate")
 SMALL: dict[str, Any] = {  # as shipped, but for the time it takes
     "recipe.backbone": "mlp",
@@ -158,18 +156,9 @@ def cloned(path: Path) -> Clone:
     return clone
 
 
-def wait_for(happened: Callable[[], Any], what: str) -> None:
-    """Look again and again until it happened."""
-    end = time.monotonic() + LIMIT_S
-    while not happened():
-        assert time.monotonic() < end, f"{what}: never seen"
-        time.sleep(LOOK_S)
-
-
 def seen(process: "subprocess.Popen[str]", happened: Callable[[], Any], what: str) -> "list[psutil.Process]":
     """Wait for a state of a process under way; the processes below it at that moment."""
-    wait_for(lambda: happened() or process.poll() is not None, what)
-    assert process.poll() is None, f"ended before {what}: {process.stdout.read() if process.stdout else ''}"
+    until(happened, what, alive=process)
     return psutil.Process(process.pid).children(recursive=True)
 
 
@@ -181,15 +170,3 @@ def named(process: "psutil.Process | subprocess.Popen[Any]", name: str) -> "list
             with contextlib.suppress(psutil.NoSuchProcess):
                 found += [each] if each.name().startswith(name) else []
     return found
-
-
-def all_gone(processes: "list[psutil.Process]") -> None:
-    """Wait until none of them runs; one that has ended and is not yet buried is gone."""
-    wait_for(lambda: not any(map(_runs, processes)), "the end of every process below")
-
-
-def _runs(process: psutil.Process) -> bool:
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False

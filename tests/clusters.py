@@ -13,8 +13,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from clones import wait_for
 from databases import free_port, postgresql, programs
+from waits import until
 
 HOST = "127.0.0.1"
 SUBMIT = ("ray", "job", "submit", "--working-dir", ".", "--", "python", "pipeline/search.py")
@@ -37,7 +37,7 @@ class Node:
         for each in sorted(self.processes(), key=lambda process: "start" not in _words(process)):
             with contextlib.suppress(psutil.NoSuchProcess):
                 each.kill()
-        wait_for(lambda: not any(each.status() != psutil.STATUS_ZOMBIE for each in self.processes()), "a node's end")
+        until(lambda: not any(each.status() != psutil.STATUS_ZOMBIE for each in self.processes()), "a node's end")
 
 
 def _marked(process: psutil.Process, mark: str) -> bool:
@@ -109,8 +109,7 @@ class Cluster:
         self._life.callback(process.wait)
         self._life.callback(node.kill)
         said = Path(log.name)
-        wait_for(lambda: "forever" in said.read_text() or process.poll() is not None, "a node that is up")
-        assert process.poll() is None, said.read_text()
+        until(lambda: "forever" in said.read_text(), f"a node that is up ({said})", alive=process)
         self.nodes.append(node)
         return node
 

@@ -1,6 +1,7 @@
 """A clean world around every test: no settings of the machine, no display, few threads, nothing left running."""
 
 import os
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,10 @@ os.environ |= {
     "HF_HUB_OFFLINE": "1",
     "OMP_NUM_THREADS": "1",
 }
+
+# A shell starts what stands before an `&` deaf to Ctrl-C, and so would be every process of a test that presses it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import psutil
 import pytest
@@ -55,6 +60,25 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     return Together(config, log)
 
 
+class Failures:
+    """Tells a failure where it happens: a run that is ended before its summary would keep it to itself."""
+
+    def __init__(self, terminal: pytest.TerminalReporter) -> None:
+        self.terminal = terminal
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.failed:
+            self.terminal.ensure_newline()
+            self.terminal.write_line(f"{report.when} of {report.nodeid} failed\n{report.longreprtext}")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    terminal = config.pluginmanager.get_plugin("terminalreporter")
+    if terminal is not None:  # not so in a worker
+        config.pluginmanager.register(Failures(terminal))
+
+
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the machine has set must not decide a test."""
@@ -84,7 +108,7 @@ def nothing_left_running() -> Iterator[None]:
     before = {child.pid for child in psutil.Process().children(recursive=True)}
     yield
     left = [child for child in psutil.Process().children(recursive=True) if child.pid not in before]
-    _gone, alive = psutil.wait_procs(left, timeout=10)
+    _gone, alive = psutil.wait_procs(left, timeout=60)
     assert not alive, f"left running: {[' '.join(child.cmdline()) for child in alive]}"
 
 

@@ -6,12 +6,12 @@ import signal
 import socket
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-WAIT_S = 120
+from waits import LIMIT_S, until
+
 NOBODY = "nobody"  # PostgreSQL does not run as root
 
 
@@ -36,21 +36,14 @@ def postgresql(below: Path) -> Iterator[str]:
         subprocess.run(made, check=True, capture_output=True, user=user, cwd=folder)
         command = [below / "postgres", "-D", data, "-h", "127.0.0.1", "-p", str(port), "-k", folder, "-F"]
         quiet = subprocess.DEVNULL
+        asked = [below / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(port)]
         with subprocess.Popen(command, stdout=quiet, stderr=quiet, user=user, cwd=folder) as server:
             try:
-                _wait(below, port, server)
+                until(lambda: subprocess.run(asked, check=False).returncode == 0, "its first answer", alive=server)
                 yield f"postgresql://assay@127.0.0.1:{port}/postgres"
             finally:
                 server.send_signal(signal.SIGINT)  # SIGTERM would wait for those who are still connected
-                server.wait(WAIT_S)
-
-
-def _wait(below: Path, port: int, server: "subprocess.Popen[bytes]") -> None:
-    end = time.monotonic() + WAIT_S
-    while subprocess.run([below / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(port)], check=False).returncode:
-        assert server.poll() is None, "it starts"
-        assert time.monotonic() < end, "it answers"
-        time.sleep(0.1)
+                server.wait(LIMIT_S)
 
 
 def free_port() -> int:

@@ -2,20 +2,24 @@
 
 import json
 import re
+from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+import timm
 import torch
 from safetensors import safe_open
+from safetensors.torch import load_file
+from torch import nn
 
 from assay.data.dataset import About
 from assay.errors import InputError
 from assay.modality import Spec
 from assay.model_files import FACTS, RECIPE, TENSORS, load_model, save_model
 from assay.models import Model, build_model
-from assay.params import Data, Optimizer, Recipe
+from assay.params import ACTIVATIONS, Data, Optimizer, Recipe
 from assay.tensors import sha256
 from assay.weights import weights_of
 
@@ -80,6 +84,23 @@ class TestRoundTrip:
         with pytest.raises(InputError, match="model holds a cnn, and the recipe wants a mlp"):
             weights_of(Recipe(backbone="mlp", pretrained=str(folder)), Path("/"))
 
+    @pytest.mark.parametrize("about", [DIGITS, NUMBERS], ids=["classes", "numbers"])
+    @pytest.mark.parametrize(
+        "recipe",
+        [
+            *(Recipe(activation=name) for name in ACTIVATIONS),
+            Recipe(backbone="mlp", activation="selu", input_size=14),
+            Recipe(backbone="mlp", activation="mish", input_size=40),
+            Recipe(backbone="test_resnet", activation="silu", pretrained=True),
+        ],
+        ids=lambda recipe: f"{recipe.backbone}-{recipe.activation}",
+    )
+    def test_a_stranger_rebuilds_it_without_our_code(self, recipe: Recipe, about: About, tmp_path: Path) -> None:
+        model = saved(tmp_path / "model", recipe, about)
+        x = torch.randint(0, 256, (3, *SPEC.shape), dtype=torch.uint8)
+        with torch.inference_mode():
+            torch.testing.assert_close(without_assay(tmp_path / "model", x), model(x), rtol=1e-4, atol=1e-4)
+
     def test_the_folder_says_what_a_stranger_needs(self, folder: Path) -> None:
         facts = json.loads((folder / FACTS).read_text())
         assert facts["classes"] == list("0123456789")
@@ -87,6 +108,30 @@ class TestRoundTrip:
         assert facts["data"]["resize"] == "pad"
         assert facts["network"]["input_range"] == [0, 255] and facts["network"]["mean"] == [0.0]
         assert sorted(path.name for path in folder.iterdir()) == sorted([FACTS, RECIPE, TENSORS])
+
+
+def without_assay(folder: Path, x: torch.Tensor) -> torch.Tensor:
+    """What the model in `folder` answers to raw pictures: torch, timm and safetensors alone, as its layout is told."""
+    facts = json.loads((folder / FACTS).read_text())
+    tensors, network = load_file(folder / TENSORS), facts["network"]
+    if network["timm"]:
+        body = timm.create_model(network["backbone"], num_classes=0, in_chans=facts["spec"]["shape"][0])
+        for parent in list(body.modules()):
+            for name, child in list(parent.named_children()):
+                if isinstance(child, nn.ReLU | nn.GELU) and network["activation"]:
+                    setattr(parent, name, {"silu": nn.SiLU, "relu": nn.ReLU}[network["activation"]]())
+    else:
+        layers = [(layer["name"], eval(layer["module"], vars(nn))) for layer in network["layers"]]
+        body = nn.Sequential(OrderedDict(layers))
+    own = "backbone.network."
+    body.load_state_dict({name.removeprefix(own): tensors[name] for name in tensors if name.startswith(own)})
+    mean, std = (torch.tensor(network[name]).reshape(-1, 1, 1) for name in ("mean", "std"))
+    x = (x / network["input_range"][1] - mean) / std
+    if network["input_size"] is not None:
+        side = network["input_size"]
+        x = nn.functional.interpolate(x, (side, side), mode="bilinear", antialias=side < x.shape[-1])
+    outputs = nn.functional.linear(body.eval()(x), tensors["head.weight"], tensors["head.bias"])
+    return outputs * tensors["output_std"] + tensors["output_mean"] if "output_std" in tensors else outputs
 
 
 def rewrite(folder: Path, old: str, new: str) -> None:

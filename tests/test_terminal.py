@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from assay.terminal import Progress, duration, stage, table
+from waits import LIMIT_S
 
 
 def run(body: str, *words: str) -> subprocess.CompletedProcess[str]:
@@ -62,7 +63,7 @@ stage(main)"""
         assert process.stdout is not None
         assert process.stdout.readline() == "up\n"
         process.send_signal(signal.SIGTERM)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=LIMIT_S)
     assert (process.returncode, out) == (143, "closed\n")
     assert err == "Stopped from outside; what is done is kept. Run the same command again to go on.\n"
 

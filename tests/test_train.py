@@ -18,6 +18,7 @@ from assay.terminal import Progress
 from assay.tracking import open_tracker
 from assay.train import Checkpoint, train
 from samples import digits
+from waits import LIMIT_S
 
 RECIPE = with_values(Recipe(), {"epochs": 4, "batch_size": 64, "precision": "fp32", "optimizer.lr": 3e-3})
 HOW = Data(image_size=28, channels=1)
@@ -81,7 +82,7 @@ def kill_after_epoch(number: int, root: Path) -> int:
         "State.save = last_words\n"
         f"test_train.run(Path({str(root)!r}))\n"
     )
-    return subprocess.run([sys.executable, "-c", code], env=os.environ, timeout=240).returncode
+    return subprocess.run([sys.executable, "-c", code], env=os.environ, timeout=LIMIT_S).returncode
 
 
 def test_the_model_that_is_kept_is_the_best_epochs(tmp_path: Path) -> None:

@@ -11,7 +11,10 @@
                               data          how a sample became so: what of `data` in params.yaml decoding asks for
                               network       backbone, activation, input_size (side that the network sees), input_range,
                                             mean and std (of x / 255, one a channel: subtracted, then divided by),
-                                            timm (its version, where the backbone is timm's)
+                                            timm (its version, where the backbone is timm's: create_model with
+                                            num_classes=0 and in_chans, every activation then replaced by `activation`),
+                                            layers (of a backbone of ours: modules of torch.nn in their order, as torch
+                                            prints them; `backbone.network.NAME.…` are their tensors)
 
 JSON, YAML and safetensors: nothing in it is code, and reading it does not need this project. Equal models, equal bytes.
 """
@@ -22,7 +25,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from assay import settings
 from assay.data.dataset import About
@@ -64,6 +67,7 @@ def save_model(folder: Path, model: Model, recipe: Recipe, about: About, data: D
 
 
 def _facts(model: Model, recipe: Recipe, about: About, data: Data) -> dict[str, Any]:
+    ours = recipe.backbone in OURS
     network = {
         "backbone": recipe.backbone,
         "activation": recipe.activation,
@@ -71,7 +75,8 @@ def _facts(model: Model, recipe: Recipe, about: About, data: Data) -> dict[str, 
         "input_range": [0, 255],
         "mean": getattr(model.backbone, "mean", None),
         "std": getattr(model.backbone, "std", None),
-        "timm": None if recipe.backbone in OURS else version("timm"),
+        "timm": None if ours else version("timm"),
+        "layers": _layers(model.backbone) if ours else None,
     }
     said = asdict(about)
     return {
@@ -81,6 +86,10 @@ def _facts(model: Model, recipe: Recipe, about: About, data: Data) -> dict[str, 
         "network": network,
         **said,
     }
+
+
+def _layers(backbone: nn.Module) -> list[dict[str, str]]:
+    return [{"name": name, "module": repr(layer)} for name, layer in backbone.get_submodule("network").named_children()]
 
 
 def load_model(folder: Path) -> Trained:

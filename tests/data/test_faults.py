@@ -17,6 +17,7 @@ from assay.errors import InputError
 from assay.params import Data
 from disks import small_disk
 from photographs import fill
+from waits import gone
 
 PROGRAM = """
 import sys
@@ -65,8 +66,7 @@ def test_a_run_killed_in_the_middle_leaves_no_data_set_and_no_process_and_a_reru
     killed.wait()
     for pipe in (killed.stdin, killed.stdout):
         pipe.close()
-    _gone, alive = psutil.wait_procs(workers, timeout=30)
-    assert not alive
+    gone(workers)
     assert (tmp_path / "out" / ".partial").is_dir() and not (tmp_path / "out" / "data").exists()
 
     again = start(animals, tmp_path / "out", "on")

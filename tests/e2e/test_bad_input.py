@@ -18,7 +18,7 @@ from imports import ROOT
 from photographs import encoded, fill, picture
 from prepared import write_train
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.e2e
 
 NO_SEARCH = "search: {trials: 0}\n"
 FOLDER = "data: {source: folder, path: animals, image_size: 16}\n"

@@ -16,7 +16,7 @@ from ruamel.yaml import YAML
 from clones import STAGES, Clone
 from samples import mnist
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
+pytestmark = pytest.mark.e2e
 
 LEFT = {
     "prepare": ("data/dataset.json", "report.json", "samples.html"),

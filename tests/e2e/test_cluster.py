@@ -16,11 +16,12 @@ from typing import Any
 import psycopg
 import pytest
 
-from clones import SMALL, Clone, cloned, wait_for
+from clones import SMALL, Clone, cloned
 from clusters import SUBMIT, Cluster, cluster, postgres
 from servers import mlflow_server
+from waits import until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
+pytestmark = pytest.mark.e2e
 
 TRIALS, EPOCHS = 6, 12
 EACH_NODE = ("--num-cpus=1", "--num-gpus=1")  # one trial at once; there is no such card, so it trains on its core
@@ -94,7 +95,7 @@ def submitted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Submitted]:
         project = waiting.result()
         project.edit({"search.storage": address, "tracking.uri": server})
         with typed(project, running, running.jobs, *SUBMIT) as job:
-            wait_for(lambda: in_the_middle(database) or job.poll() is not None, "a trial on either node")
+            until(lambda: in_the_middle(database) or job.poll() is not None, "a trial on either node")
             second.kill()
             said, _ = job.communicate()
         assert job.returncode == 0, said

@@ -7,7 +7,7 @@ import pytest
 
 from imports import ROOT
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
+pytestmark = pytest.mark.e2e
 
 
 def test_what_is_hit_at_a_random_moment_loses_and_doubles_nothing() -> None:

@@ -12,9 +12,10 @@ from typing import Any
 import psutil
 import pytest
 
-from clones import STAGES, Clone, all_gone, seen
+from clones import STAGES, Clone, seen
+from waits import LIMIT_S, gone
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
+pytestmark = pytest.mark.e2e
 
 STOPPED = re.compile(r"exited with (130|-2)\b")  # by the stage, or by a shell between that heard the signal itself
 GO_ON = "Stopped; what is done is kept. Run the same command again to go on."
@@ -42,7 +43,7 @@ def test_a_stage_killed_while_it_writes_leaves_no_process_and_ends_the_same_the_
         below = seen(process, mark.exists, f"{mark.name} of {stage}")
         process.kill()
         assert process.wait() == -signal.SIGKILL
-        all_gone(below)
+        gone(below)
     assert mark.exists(), "it was in the middle"
     copy.run(*command)
     assert copy.written(stage) == ran.clone.written(stage)
@@ -65,9 +66,9 @@ def stopped(clone: Clone, happened: Callable[[], Any], stop: Callable[["subproce
     with clone.started("dvc", "repro") as process:
         below = seen(process, happened, "the stage is in its middle")
         stop(process)
-        said, _ = process.communicate(timeout=300)
+        said, _ = process.communicate(timeout=LIMIT_S)
         assert process.returncode != 0
-        all_gone(below)
+        gone(below)
     return said
 
 

@@ -18,6 +18,7 @@ from assay.models import check_recipe
 from assay.params import ACTIVATIONS, Recipe
 from assay.shapes import described, output_shape
 from assay.tensors import Mismatch
+from waits import LIMIT_S
 
 SMALLEST = {  # found on the meta device, and what each paper's pooling and patches lead to
     "cnn": 10,
@@ -121,7 +122,7 @@ class TestOurs:
                 build_model(Recipe(backbone=name), spec, 10, None)
             assert "timm" not in sys.modules
         """
-        subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+        subprocess.run([sys.executable, "-c", code], check=True, timeout=LIMIT_S)
 
     @pytest.mark.parametrize("activation", sorted(MONOTONE))
     def test_pooling_before_a_monotone_activation_changes_nothing(self, activation: str) -> None:

@@ -140,7 +140,6 @@ def test_the_base_recipe_is_kept_where_nothing_is_shown_to_be_better(tmp_path: P
 
 
 @pytest.mark.e2e
-@pytest.mark.timeout(300)
 def test_a_whole_search_with_finals_is_told_in_its_report_page_and_runs(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

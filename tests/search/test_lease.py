@@ -6,8 +6,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -22,8 +21,8 @@ from assay.search.mounts import network_file_system
 from assay.search.store import database, is_held
 from assay.search.study import Study
 from searches import drive, opened
+from waits import LIMIT_S, until
 
-WAIT_S = 120
 DRIVER = """
 import json, sys, time
 sys.path.insert(0, {tests!r})
@@ -87,15 +86,7 @@ def stop_between_writes(driver: "subprocess.Popen[str]", address: str) -> None:
                 return False
         return True
 
-    seen(stopped)
-
-
-def seen(what: Callable[[], Any]) -> Any:
-    end = time.monotonic() + WAIT_S
-    while not (found := what()):
-        assert time.monotonic() < end, "it does not happen"
-        time.sleep(0.05)
-    return found
+    until(stopped)
 
 
 def begun(address: str, name: str) -> int:
@@ -142,7 +133,7 @@ def test_the_lease_of_a_driver_that_was_killed_on_this_machine_is_taken_at_once(
     search = search_of(address, tmp_path)
     name = name_of(search, tmp_path)
     with driving(tmp_path, search) as driver:
-        seen(lambda: begun(address, name) > 3)
+        until(lambda: begun(address, name) > 3)
         with pytest.raises(InputError, match=rf"process {driver.pid}"):
             opened(tmp_path, 500, **search)
         driver.kill()  # and not waited for: a zombie is dead
@@ -157,14 +148,14 @@ def test_a_driver_that_was_stopped_while_its_lease_ran_out_wakes_up_and_writes_n
     search = search_of(address, tmp_path)
     name = name_of(search, tmp_path)
     with driving(tmp_path, search, seconds=2.0) as driver:
-        seen(lambda: begun(address, name) > 3)
+        until(lambda: begun(address, name) > 3)
         stop_between_writes(driver, address)
-        seen(lambda: not is_running(address, name))
+        until(lambda: not is_running(address, name))
         with opened(tmp_path, 500, **search) as study:
             drive(study, 2)
             found = kept(study)
             driver.send_signal(signal.SIGCONT)
-            _, said = driver.communicate(timeout=WAIT_S)
+            _, said = driver.communicate(timeout=LIMIT_S)
             assert driver.returncode == 2
             assert said.startswith("search: another driver on ")
             assert said.endswith("has taken this search over; this one stops and leaves it as it is.\n")
@@ -192,7 +183,7 @@ def test_who_wants_the_lease_waits_for_a_write_under_way_and_finds_it_renewed(ad
         other.start()
         other.join(1.0)
         assert heard == [] or "running already" in heard[0]
-    other.join(WAIT_S)
+    other.join(LIMIT_S)
     assert len(heard) == 1
     assert lease.holds()
     lease.release()

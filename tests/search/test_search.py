@@ -7,7 +7,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ import pytest
 import searches
 from assay.settings import read_recipe
 from searches import opened, params_of, results
+from waits import LIMIT_S, gone, until
 
 PROGRAM = [sys.executable, str(Path(searches.__file__))]
 
@@ -105,41 +105,32 @@ run(Path({str(tmp_path)!r}), params_of(5, space={space!r}, recipe={{"backbone": 
             assert "best/accuracy" in run.data.metrics
 
 
-def wait_for(happened: Any, what: str, seconds: float = 280) -> None:
-    end = time.monotonic() + seconds
-    while not happened():
-        assert time.monotonic() < end, what
-        time.sleep(0.05)
-
-
 def finished(root: Path) -> int:
     journals = list((root / ".assay/studies").glob("*.journal"))
     return journals[0].read_text().count('"op_code":6') if journals else 0
 
 
 @pytest.mark.e2e
-@pytest.mark.timeout(900)
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
 def test_a_driver_that_is_stopped_is_gone_with_its_ray_and_the_same_command_ends_as_one_worker_alone(
     tmp_path: Path, number: signal.Signals, undisturbed: Path
 ) -> None:
     command = [*PROGRAM, str(tmp_path), "2"]
     driver = subprocess.Popen(command, start_new_session=True, stderr=subprocess.PIPE, text=True)
-    wait_for(lambda: finished(tmp_path) >= 2 or driver.poll() is not None, "two trials end")
+    until(lambda: finished(tmp_path) >= 2, "two trials end", alive=driver)
     begun = {each: each.name() for each in psutil.Process(driver.pid).children(recursive=True)}
     if number == signal.SIGKILL:
         driver.kill()
     else:
         os.killpg(driver.pid, number)  # as a terminal does: the whole group hears Ctrl-C
-    _, said = driver.communicate(timeout=120)
+    _, said = driver.communicate(timeout=LIMIT_S)
     assert driver.returncode == (-number if number == signal.SIGKILL else 130)
     if number == signal.SIGINT:
         assert "the same command" in said.lower() or "same command again" in said
     _, alive = psutil.wait_procs(list(begun), timeout=10)
     for agent in [each for each in alive if "Agent" in begun[each]]:
         agent.kill()  # idle, and would go by itself: it asks Ray's head for a minute whether it is there
-    _, alive = psutil.wait_procs(alive, timeout=60)
-    assert alive == [], "Ray's processes end with their driver"
+    gone(alive)
     before = finished(tmp_path)
     subprocess.run(command, check=True, capture_output=True)
     assert results(tmp_path) == results(undisturbed), "and so with another number of workers"

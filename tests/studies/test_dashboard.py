@@ -19,6 +19,7 @@ from assay.search import STUDIES
 from assay.studies.dashboard import Looked, serve_dashboard
 from assay.studies.shelf import Shelf
 from searches import drive, opened
+from waits import LIMIT_S
 
 SERVE = """
 import sys
@@ -44,18 +45,18 @@ def link(tmp_path: Path) -> Iterator[str]:
         assert said.startswith("The studies are at http://127.0.0.1:")
         yield said.split()[4]
         os.kill(serving.pid, signal.SIGINT)
-        _, errors = serving.communicate(timeout=60)
+        _, errors = serving.communicate(timeout=LIMIT_S)
     assert (serving.returncode, errors) == (0, "")
 
 
 def asked(link: str, method: str = "GET") -> Any:
-    with urllib.request.urlopen(urllib.request.Request(link, method=method), timeout=60) as answer:
+    with urllib.request.urlopen(urllib.request.Request(link, method=method), timeout=LIMIT_S) as answer:
         return json.load(answer)
 
 
 @pytest.mark.e2e
 def test_every_study_is_there_and_none_can_be_changed(link: str) -> None:
-    with urllib.request.urlopen(f"{link}/dashboard", timeout=60) as page:
+    with urllib.request.urlopen(f"{link}/dashboard", timeout=LIMIT_S) as page:
         assert b"Optuna" in page.read()
     studies = asked(f"{link}/api/studies")["study_summaries"]
     assert len(studies) == 2

@@ -1,8 +1,7 @@
 """A real MLflow server on loopback, and eyes of our own on a store."""
 
 import shutil
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,16 +13,6 @@ from mlflow.tracking import MlflowClient
 from assay.params import Tracking
 from assay.tracking import Tracker, open_tracker, writer
 from servers import Server, mlflow_server
-
-LIMIT_S = 60  # nothing here takes so long; a loaded machine may
-
-
-def until(holds: Callable[[], bool]) -> None:
-    """Wait for a state."""
-    end = time.monotonic() + LIMIT_S
-    while not holds():
-        assert time.monotonic() < end, "the state never came"
-        time.sleep(0.02)
 
 
 @dataclass

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from assay.tracking import store, ui_link, writer
+from waits import LIMIT_S, until
 
-from .conftest import LIMIT_S, Eyes, opened, until
+from .conftest import Eyes, opened
 
 
 def process(root: Path, does: str, *words: str) -> "subprocess.Popen[str]":
@@ -134,7 +135,7 @@ def test_a_process_that_is_stopped_while_it_opens_the_store_stops_no_other(
 def test_four_processes_that_begin_at_once_all_arrive(bare_root: Path, eyes: Eyes) -> None:
     does = "\nwith tracker, tracker.run(sys.argv[0] + str(time.time_ns()), kind='stage') as run: run.log({'a': 1}, 1)"
     started = [process(bare_root, does) for _ in range(4)]
-    assert [one.wait(120) for one in started] == [0, 0, 0, 0]
+    assert [one.wait(LIMIT_S) for one in started] == [0, 0, 0, 0]
     for one in started:
         one.communicate()
     assert [run.info.status for run in eyes.runs()] == ["FINISHED"] * 4

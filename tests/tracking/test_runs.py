@@ -9,8 +9,9 @@ import pytest
 from assay import terminal
 from assay.errors import InputError
 from assay.tracking import ui_link
+from waits import until
 
-from .conftest import Eyes, opened, until
+from .conftest import Eyes, opened
 
 HERE = Path(__file__).parent
 

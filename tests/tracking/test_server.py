@@ -9,8 +9,9 @@ from assay.errors import InputError
 from assay.params import Tracking
 from assay.tracking import Tracker, open_tracker, ui_link
 from servers import Server
+from waits import until
 
-from .conftest import Eyes, until
+from .conftest import Eyes
 
 pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("hasty")]
 

@@ -15,6 +15,7 @@ from assay.params import Tracking
 from assay.tracking import serve_ui
 from databases import free_port
 from servers import Server
+from waits import LIMIT_S, gone
 
 SERVE = """
 import sys
@@ -36,7 +37,7 @@ def test_the_pages_say_their_link_and_leave_no_process(sign: signal.Signals, roo
         assert serving.stdout is not None
         said = serving.stdout.readline()
         assert said == f"MLflow is at http://127.0.0.1:{port} (Ctrl-C ends it)\n"
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=30) as page:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=LIMIT_S) as page:
             assert b"MLflow" in page.read()
         family = psutil.Process(serving.pid).children(recursive=True)
         assert family
@@ -44,7 +45,7 @@ def test_the_pages_say_their_link_and_leave_no_process(sign: signal.Signals, roo
         os.kill(serving.pid, sign)
         serving.communicate()
     assert serving.returncode == 0
-    assert psutil.wait_procs(family, timeout=10)[1] == []
+    gone(family)
 
 
 def test_a_port_that_is_taken_is_a_sentence(root: Path) -> None:
