@@ -69,10 +69,10 @@ class Failures:
     @pytest.hookimpl(trylast=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.failed:
-            self.terminal.ensure_newline()
-            self.terminal.write_line(f"{report.when} of {report.nodeid} failed\n{report.longreprtext}")
+            self.terminal.write_line(f"\n{report.when} of {report.nodeid} failed\n{report.longreprtext}")
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_configure(config: pytest.Config) -> None:
     terminal = config.pluginmanager.get_plugin("terminalreporter")
     if terminal is not None:  # not so in a worker

@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 import searches
+from assay.search.study import WORKER_LOST
 from clones import named
 from searches import WORKER, results, statuses
 from waits import LIMIT_S, until
@@ -43,9 +44,12 @@ def workers_of(driver: "subprocess.Popen[str]") -> list[psutil.Process]:
     return named(driver, WORKER)
 
 
+def journal(root: Path) -> str:
+    return "".join(path.read_text() for path in (root / ".assay/studies").glob("*.journal"))
+
+
 def reported(root: Path) -> int:
-    journals = list((root / ".assay/studies").glob("*.journal"))
-    return journals[0].read_text().count('"op_code":7') if journals else 0
+    return journal(root).count('"op_code":7')
 
 
 def ended(driver: "subprocess.Popen[str]") -> str:
@@ -99,9 +103,8 @@ def test_a_trial_whose_worker_is_killed_begins_anew_and_the_search_ends_as_if_no
 def test_a_trial_whose_worker_is_killed_twice_fails_even_where_its_driver_dies_in_between(tmp_path: Path) -> None:
     with searching(tmp_path, 1) as driver:
         until(lambda: reported(tmp_path) > 3, alive=driver)
-        first = worker_of(driver)
-        first.kill()
-        until(lambda: workers_of(driver) and first not in workers_of(driver), alive=driver)
+        worker_of(driver).kill()
+        until(lambda: WORKER_LOST in journal(tmp_path), alive=driver)
         driver.kill()
     with searching(tmp_path, 1) as driver:
         before = reported(tmp_path)

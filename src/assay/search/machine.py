@@ -15,8 +15,9 @@ import socket
 import sys
 import tempfile
 import threading
-from collections.abc import Mapping
-from contextlib import suppress
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -28,6 +29,8 @@ from assay.params import Resources, Search
 from assay.search.job import code
 from assay.terminal import say
 
+START_S = 300  # for each process of a local Ray to come up
+LOOK_S = 0.1
 QUIET = {  # of a process that has not set them otherwise; each was seen to save lines or seconds
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -49,6 +52,9 @@ LOCAL = {  # a cluster keeps its own
     # Where memory ends the kernel kills a worker, which costs its trial; what Ray's own watch kills, Tune does not take
     # for a worker's death, and the search would end.
     "RAY_memory_monitor_refresh_ms": "0",
+    # What comes up slowly on a loaded machine is waited for; what dies is seen at once.
+    "RAY_gcs_server_port_wait_time_s": str(START_S),
+    "RAY_worker_register_timeout_seconds": str(START_S),
 }
 TRIES = (
     "RAY_gcs_server_port_wait_time_s"  # of half a minute each, to speak with a cluster; Ray's own are for ten minutes
@@ -157,7 +163,8 @@ class Machine:
             if not self.local:
                 _reach(self.address)
                 os.environ.setdefault(TRIES, "1")
-            ray.init(**self._how())
+            with _patience() if self.local else nullcontext():
+                ray.init(**self._how())
             self._raylet = _raylet() if self.local else None
         except Exception as error:  # noqa: BLE001  # border to Ray; `wait` raises it in the thread that waits
             self._error = error
@@ -185,6 +192,31 @@ class Machine:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+
+@contextmanager
+def _patience() -> Iterator[None]:
+    """Within it Ray waits for its raylet as long as that comes up; numbers in the midst of its code say 30 s."""
+    from ray._private import services
+
+    get_node: Callable[..., Any] = services.get_node
+    end = time.monotonic() + START_S
+
+    def asked(*which: Any) -> Any:
+        while time.monotonic() < end:
+            with suppress(RuntimeError):  # it has not told of itself
+                return get_node(*which)
+            raylet = _raylet()
+            if raylet is None or not _runs(raylet):
+                raise OSError("its raylet died as it came up, as where memory or the disk ends")
+            time.sleep(LOOK_S)
+        return get_node(*which)
+
+    services.get_node = asked
+    try:
+        yield
+    finally:
+        services.get_node = get_node
 
 
 def _raylet() -> psutil.Process | None:
