@@ -23,7 +23,7 @@ from waits import LIMIT_S, until
 pytestmark = pytest.mark.e2e
 
 PROGRAM = [sys.executable, str(Path(searches.__file__))]
-SILENT_S = 90  # of a trial; a loaded machine takes its time to begin one
+SILENT_S = 60  # of a trial; a loaded machine takes its time to begin one
 
 
 @contextmanager

@@ -5,18 +5,14 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
-import psutil
 import pytest
 
 from assay.errors import InputError
 from assay.params import Resources, Search
 from assay.search.machine import Machine, files_of, rooms
-from waits import LIMIT_S, until
-
-RAY_WAITS_S = 35  # longer than Ray itself does
+from waits import LIMIT_S
 
 
 def test_more_workers_than_the_machine_holds_are_fewer_and_said(capsys: pytest.CaptureFixture[str]) -> None:
@@ -26,33 +22,6 @@ def test_more_workers_than_the_machine_holds_are_fewer_and_said(capsys: pytest.C
     assert 1 <= most < 1000
     assert (
         f"search.workers is 1000; this machine holds {most} trials at once, so {most} run." in capsys.readouterr().out
-    )
-
-
-def first_raylet(driver: int | None = None) -> psutil.Process:
-    """The raylet of a driver's Ray, this process's or that of number `driver`, as soon as there is one."""
-    children = psutil.Process(driver).children
-    return until(lambda: next((child for child in children() if child.name() == "raylet"), None))
-
-
-def test_a_machine_so_loaded_that_ray_gives_up_on_itself_is_waited_for() -> None:
-    with Machine(Search()) as machine:
-        raylet = first_raylet()
-        raylet.suspend()
-        overdue = time.monotonic() + RAY_WAITS_S
-        until(lambda: time.monotonic() > overdue)
-        raylet.resume()
-        machine.wait()
-        assert machine.workers() >= 1
-
-
-def test_a_ray_that_dies_as_it_comes_up_is_one_sentence() -> None:
-    with subprocess.Popen([sys.executable, "-c", SILENT], stderr=subprocess.PIPE, stdout=subprocess.PIPE) as driver:
-        first_raylet(driver.pid).kill()
-        _, said = driver.communicate(timeout=LIMIT_S)
-    assert driver.returncode == 2
-    assert said.decode() == (
-        "Ray does not start on this machine: its raylet died as it came up, as where memory or the disk ends\n"
     )
 
 

@@ -15,9 +15,8 @@ import socket
 import sys
 import tempfile
 import threading
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext, suppress
+from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -26,11 +25,10 @@ import psutil
 
 from assay.errors import InputError
 from assay.params import Resources, Search
+from assay.search import local_ray
 from assay.search.job import code
 from assay.terminal import say
 
-START_S = 300  # for each process of a local Ray to come up
-LOOK_S = 0.1
 QUIET = {  # of a process that has not set them otherwise; each was seen to save lines or seconds
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -47,15 +45,6 @@ QUIET = {  # of a process that has not set them otherwise; each was seen to save
     "TUNE_GLOBAL_CHECKPOINT_S": "1000000000",  # the study is the truth; Tune's snapshot is not read
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
 }
-LOCAL = {  # a cluster keeps its own
-    "RAY_AUTH_MODE": "disabled",  # loopback only
-    # Where memory ends the kernel kills a worker, which costs its trial; what Ray's own watch kills, Tune does not take
-    # for a worker's death, and the search would end.
-    "RAY_memory_monitor_refresh_ms": "0",
-    # What comes up slowly on a loaded machine is waited for; what dies is seen at once.
-    "RAY_gcs_server_port_wait_time_s": str(START_S),
-    "RAY_worker_register_timeout_seconds": str(START_S),
-}
 TRIES = (
     "RAY_gcs_server_port_wait_time_s"  # of half a minute each, to speak with a cluster; Ray's own are for ten minutes
 )
@@ -71,7 +60,7 @@ class Machine:
     def __init__(self, search: Search) -> None:
         self._search = search
         self.address = os.environ.get("RAY_ADDRESS") or "local"
-        for name, value in (QUIET | (LOCAL if self.local else {})).items():
+        for name, value in (QUIET | (local_ray.ENVIRONMENT if self.local else {})).items():
             os.environ.setdefault(name, value)
         self.folder = _folder()
         self._code = None if self.local else str(code(self.folder))
@@ -104,7 +93,7 @@ class Machine:
         Raises:
             InputError: it is. Nothing is lost, and the next start has another.
         """
-        if self._raylet is not None and not _runs(self._raylet):
+        if self._raylet is not None and not local_ray.runs(self._raylet):
             raise InputError(
                 "search: Ray's process on this machine (raylet) died, as where memory ends; what is done is kept. Run "
                 "the same command again to go on."
@@ -163,9 +152,9 @@ class Machine:
             if not self.local:
                 _reach(self.address)
                 os.environ.setdefault(TRIES, "1")
-            with _patience() if self.local else nullcontext():
+            with local_ray.beginning() if self.local else nullcontext():
                 ray.init(**self._how())
-            self._raylet = _raylet() if self.local else None
+            self._raylet = local_ray.raylet() if self.local else None
         except Exception as error:  # noqa: BLE001  # border to Ray; `wait` raises it in the thread that waits
             self._error = error
         finally:
@@ -192,47 +181,6 @@ class Machine:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
-
-
-@contextmanager
-def _patience() -> Iterator[None]:
-    """Within it Ray waits for its raylet as long as that comes up; numbers in the midst of its code say 30 s."""
-    from ray._private import services
-
-    get_node: Callable[..., Any] = services.get_node
-    end = time.monotonic() + START_S
-
-    def asked(*which: Any) -> Any:
-        while time.monotonic() < end:
-            with suppress(RuntimeError):  # it has not told of itself
-                return get_node(*which)
-            raylet = _raylet()
-            if raylet is None or not _runs(raylet):
-                raise OSError("its raylet died as it came up, as where memory or the disk ends")
-            time.sleep(LOOK_S)
-        return get_node(*which)
-
-    services.get_node = asked
-    try:
-        yield
-    finally:
-        services.get_node = get_node
-
-
-def _raylet() -> psutil.Process | None:
-    for child in psutil.Process().children():
-        with suppress(psutil.NoSuchProcess):  # one that helped Ray to start and is over
-            if child.name() == "raylet":
-                return child
-    return None
-
-
-def _runs(process: psutil.Process) -> bool:
-    """Whether it has not ended; a child that nobody has waited for is no more either."""
-    try:
-        return process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 def _shut_down() -> None:
