@@ -1,24 +1,40 @@
 """How a Ray of this machine comes up: what of it, and under what load."""
 
+import contextlib
+import functools
+import signal
 import subprocess
 import sys
 import time
+from typing import Any
 
 import psutil
+import pytest
 from ray._private import node, services
 
 from assay.params import Search
 from assay.search.local_ray import beginning
 from assay.search.machine import Machine
-from waits import LIMIT_S, until
+from waits import until
 
 RAY_WAITS_S = 35  # longer than Ray itself does
-BEGINS = """
+DIES = """
+import functools
 from assay.params import Search
 from assay.search.machine import Machine
 from assay.terminal import stage
+from ray._private import services
+
+start = services.start_raylet
+
+@functools.wraps(start)
+def killed(*args, **how):
+    begun = start(*args, **how)
+    begun.process.kill()
+    return begun
 
 def main():
+    services.start_raylet = killed
     with Machine(Search()) as machine:
         machine.wait()
 
@@ -26,43 +42,44 @@ stage(main)
 """
 
 
-def first_raylet(driver: int | None = None) -> psutil.Process:
-    """The raylet of a driver's Ray, this process's or that of number `driver`, as soon as there is one."""
-    children = psutil.Process(driver).children
-    return until(lambda: next((child for child in children() if child.name() == "raylet"), None))
+def test_a_machine_so_loaded_that_ray_gives_up_on_itself_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    start, begun = services.start_raylet, []
 
+    @functools.wraps(start)
+    def suspended(*args: Any, **how: Any) -> Any:
+        begun.append(start(*args, **how))
+        begun[0].process.send_signal(signal.SIGSTOP)
+        return begun[0]
 
-def test_a_machine_so_loaded_that_ray_gives_up_on_itself_is_waited_for() -> None:
+    monkeypatch.setattr(services, "start_raylet", suspended)
     with Machine(Search()) as machine:
-        raylet = first_raylet()
-        raylet.suspend()
+        until(lambda: begun)
         overdue = time.monotonic() + RAY_WAITS_S
         until(lambda: time.monotonic() > overdue)
-        raylet.resume()
+        begun[0].process.send_signal(signal.SIGCONT)
         machine.wait()
         assert machine.workers() >= 1
 
 
 def test_a_ray_that_dies_as_it_comes_up_is_one_sentence() -> None:
-    with subprocess.Popen([sys.executable, "-c", BEGINS], stderr=subprocess.PIPE, stdout=subprocess.PIPE) as driver:
-        first_raylet(driver.pid).kill()
-        _, said = driver.communicate(timeout=LIMIT_S)
-    assert driver.returncode == 2
-    assert said.decode() == (
-        "Ray does not start on this machine: its raylet died as it came up, as where memory or the disk ends\n"
+    ended = subprocess.run([sys.executable, "-c", DIES], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (
+        2,
+        "Ray does not start on this machine: its raylet died as it came up, as where memory or the disk ends\n",
     )
 
 
-def below() -> set[str]:
-    """Names of this process's children and theirs, however long they live."""
-    return {child.name() for child in psutil.Process().children(recursive=True)}
-
-
 def test_it_has_the_processes_that_a_search_needs_and_no_other() -> None:
+    def below() -> set[str]:
+        found = set()
+        for child in psutil.Process().children(recursive=True):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                found.add(child.name())
+        return found
+
     with Machine(Search()) as machine:
         machine.wait()
-        until(lambda: {"ray::DashboardAgent", "ray::RuntimeEnvAgent"} <= below())
-        assert below() == {"gcs_server", "raylet", "ray::DashboardAgent", "ray::RuntimeEnvAgent"}
+        until(lambda: below() == {"gcs_server", "raylet", "ray::DashboardAgent", "ray::RuntimeEnvAgent"})
 
 
 def test_ray_begins_in_its_own_way_again_afterwards() -> None:

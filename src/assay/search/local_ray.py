@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from inspect import signature
+from random import SystemRandom
 from typing import Any
 
 import psutil
@@ -29,6 +30,7 @@ ENVIRONMENT = {
 }
 NOT_NEEDED = ("start_monitor", "start_log_monitor", "start_api_server")
 PORTS = ("metrics_agent_port", "metrics_export_port", "dashboard_agent_listen_port", "runtime_env_agent_port")
+QUIET_PORTS = range(20_000, 32_768)  # above those of Ray's workers
 
 
 @contextmanager
@@ -80,15 +82,25 @@ def _with_ports(start: Callable[..., Any]) -> Callable[..., Any]:
     from ray._raylet import DASHBOARD_AGENT_LISTEN_PORT_NAME, persist_port  # type: ignore[attr-defined]
 
     def started(*args: Any, **how: Any) -> Any:
-        with ExitStack() as held:  # all at once, so that they differ
-            sockets = [held.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in PORTS]
-            how |= {name: each.getsockname()[1] for name, each in zip(PORTS, sockets, strict=True)}
+        how |= dict(zip(PORTS, _free(len(PORTS)), strict=True))
         given = signature(start).bind(*args, **how).arguments
         node, folder = given["node_id"], given["session_dir"]  # where the raylet looks for the one that it is not told
         persist_port(folder, node, DASHBOARD_AGENT_LISTEN_PORT_NAME, how["dashboard_agent_listen_port"])
         return start(*args, **how)
 
     return started
+
+
+def _free(count: int) -> list[int]:
+    """Ports that nobody has, of those that no system gives to a connection: they are used seconds later."""
+    found: list[int] = []
+    with ExitStack() as held:  # until all are found, so that they differ
+        while len(found) < count:
+            port, tried = SystemRandom().choice(QUIET_PORTS), held.enter_context(socket.socket())
+            with suppress(OSError):
+                tried.bind(("", port))
+                found.append(port)
+    return found
 
 
 def _patient(get_node: Callable[..., Any]) -> Callable[..., Any]:
