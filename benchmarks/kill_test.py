@@ -42,10 +42,11 @@ import psutil
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 import searches
-from clones import named, wait_for
+from clones import named
 from clusters import cluster
 from databases import postgresql, programs
 from servers import mlflow_server
+from waits import until
 
 SEARCH: dict[str, Any] = {"epochs": 60}
 STARTS, LONGEST_S, AWAY_S = 6, 300, 5
@@ -142,7 +143,7 @@ def disk(project: Project, process: "subprocess.Popen[str]") -> None:
 
 def below(process: "subprocess.Popen[str]", name: str) -> list[psutil.Process]:
     """Its processes of that name; waits until there is one, or the search is over."""
-    wait_for(lambda: named(process, name) or process.poll() is not None, name)
+    until(lambda: named(process, name) or process.poll() is not None, name)
     return named(process, name)
 
 
