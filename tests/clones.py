@@ -159,6 +159,7 @@ def cloned(path: Path) -> Clone:
 def seen(process: "subprocess.Popen[str]", happened: Callable[[], Any], what: str) -> "list[psutil.Process]":
     """Wait for a state of a process under way; the processes below it at that moment."""
     until(happened, what, alive=process)
+    assert process.poll() is None, f"ended with {what}"
     return psutil.Process(process.pid).children(recursive=True)
 
 

@@ -109,7 +109,8 @@ class Cluster:
         self._life.callback(process.wait)
         self._life.callback(node.kill)
         said = Path(log.name)
-        until(lambda: "forever" in said.read_text(), f"a node that is up ({said})", alive=process)
+        until(lambda: "forever" in said.read_text() or process.poll() is not None, "a node that is up")
+        assert process.poll() is None, said.read_text()
         self.nodes.append(node)
         return node
 

@@ -108,7 +108,7 @@ def nothing_left_running() -> Iterator[None]:
     before = {child.pid for child in psutil.Process().children(recursive=True)}
     yield
     left = [child for child in psutil.Process().children(recursive=True) if child.pid not in before]
-    _gone, alive = psutil.wait_procs(left, timeout=60)
+    _gone, alive = psutil.wait_procs(left, timeout=10)
     assert not alive, f"left running: {[' '.join(child.cmdline()) for child in alive]}"
 
 

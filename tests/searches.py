@@ -72,6 +72,11 @@ def run(root: Path, params: Params, machine: "Machine | None" = None) -> Recipe:
         return run_search(params, digits(train=128, validation=64), root, root / "out", tracker, machine, kin)
 
 
+def journal(root: Path) -> str:
+    """What the studies of a project have on disk; empty where there is none yet."""
+    return "".join(path.read_text() for path in (root / ".assay/studies").glob("*.journal"))
+
+
 def results(root: Path) -> tuple[str, list[dict[str, str]]]:
     """What a search found, but for the seconds that it took."""
     with (root / "out/trials.csv").open(newline="") as file:

@@ -220,6 +220,7 @@ def test_answers_come_while_later_samples_are_still_unread(models: dict[str, Pat
     stream.close()
 
 
+@pytest.mark.timeout(60, func_only=True)  # not the models that its fixture trains
 def test_odd_names_and_odd_files_are_rows_and_never_a_wait(
     models: dict[str, Path], pictures: Path, tmp_path: Path
 ) -> None:

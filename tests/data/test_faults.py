@@ -17,7 +17,6 @@ from assay.errors import InputError
 from assay.params import Data
 from disks import small_disk
 from photographs import fill
-from waits import gone
 
 PROGRAM = """
 import sys
@@ -66,7 +65,8 @@ def test_a_run_killed_in_the_middle_leaves_no_data_set_and_no_process_and_a_reru
     killed.wait()
     for pipe in (killed.stdin, killed.stdout):
         pipe.close()
-    gone(workers)
+    _gone, alive = psutil.wait_procs(workers, timeout=30)
+    assert not alive
     assert (tmp_path / "out" / ".partial").is_dir() and not (tmp_path / "out" / "data").exists()
 
     again = start(animals, tmp_path / "out", "on")

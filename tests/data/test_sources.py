@@ -274,6 +274,7 @@ def test_what_is_wrong_with_a_source_is_one_sentence(folder: Path, number: int) 
     assert len(caught.value.sentences) == 1 and os.linesep not in caught.value.sentences[0]
 
 
+@pytest.mark.timeout(60, func_only=True)
 def test_a_pipe_is_no_sample_and_never_a_wait(tmp_path: Path) -> None:
     fill(tmp_path / "set", {"cat": 1, "dog": 1})
     os.mkfifo(tmp_path / "set/cat/pipe.png")

@@ -17,7 +17,7 @@ import pytest
 import searches
 from assay.search.study import WORKER_LOST
 from clones import named
-from searches import WORKER, results, statuses
+from searches import WORKER, journal, results, statuses
 from waits import LIMIT_S, until
 
 pytestmark = pytest.mark.e2e
@@ -42,10 +42,6 @@ def searching(root: Path, workers: int, **search: Any) -> Iterator["subprocess.P
 def workers_of(driver: "subprocess.Popen[str]") -> list[psutil.Process]:
     """Processes in which trials run."""
     return named(driver, WORKER)
-
-
-def journal(root: Path) -> str:
-    return "".join(path.read_text() for path in (root / ".assay/studies").glob("*.journal"))
 
 
 def reported(root: Path) -> int:

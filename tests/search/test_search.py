@@ -16,8 +16,8 @@ import pytest
 
 import searches
 from assay.settings import read_recipe
-from searches import opened, params_of, results
-from waits import LIMIT_S, gone, until
+from searches import journal, opened, params_of, results
+from waits import LIMIT_S, until
 
 PROGRAM = [sys.executable, str(Path(searches.__file__))]
 
@@ -106,8 +106,7 @@ run(Path({str(tmp_path)!r}), params_of(5, space={space!r}, recipe={{"backbone": 
 
 
 def finished(root: Path) -> int:
-    journals = list((root / ".assay/studies").glob("*.journal"))
-    return journals[0].read_text().count('"op_code":6') if journals else 0
+    return journal(root).count('"op_code":6')
 
 
 @pytest.mark.e2e
@@ -130,7 +129,8 @@ def test_a_driver_that_is_stopped_is_gone_with_its_ray_and_the_same_command_ends
     _, alive = psutil.wait_procs(list(begun), timeout=10)
     for agent in [each for each in alive if "Agent" in begun[each]]:
         agent.kill()  # idle, and would go by itself: it asks Ray's head for a minute whether it is there
-    gone(alive)
+    _, alive = psutil.wait_procs(alive, timeout=60)
+    assert alive == [], "Ray's processes end with their driver"
     before = finished(tmp_path)
     subprocess.run(command, check=True, capture_output=True)
     assert results(tmp_path) == results(undisturbed), "and so with another number of workers"

@@ -15,7 +15,7 @@ from assay.params import Tracking
 from assay.tracking import serve_ui
 from databases import free_port
 from servers import Server
-from waits import LIMIT_S, gone
+from waits import LIMIT_S
 
 SERVE = """
 import sys
@@ -45,7 +45,7 @@ def test_the_pages_say_their_link_and_leave_no_process(sign: signal.Signals, roo
         os.kill(serving.pid, sign)
         serving.communicate()
     assert serving.returncode == 0
-    gone(family)
+    assert psutil.wait_procs(family, timeout=10)[1] == []
 
 
 def test_a_port_that_is_taken_is_a_sentence(root: Path) -> None:
