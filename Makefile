@@ -35,7 +35,7 @@ test: .venv/installed-test lint ## lint, types, layers, unit and end-to-end test
 lint: .venv/installed-test ## ruff, mypy, import layers
 	@ruff check .
 	@ruff format --check .
-	@mypy --num-workers auto
+	@mypy
 	@lint-imports
 
 bench: .venv/installed .venv-bench/installed ## the benchmarks beside their peers, hours in all; peers get an environment of their own
