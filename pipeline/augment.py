@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from assay.places import PREPARED
 from assay.terminal import Progress, importing, say, stage
 
 with importing():
@@ -11,7 +12,7 @@ with importing():
     from assay.params import named
     from assay.tracking import open_tracker
 
-PREPARED, OUT = Path("results/prepare/data"), Path("results/augment")
+OUT = Path("results/augment")
 
 
 def main() -> None:

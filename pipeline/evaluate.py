@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from assay.places import MODEL, PREPARED
 from assay.terminal import importing, say, stage
 
 with importing():
@@ -15,7 +16,7 @@ with importing():
 def main() -> None:
     params = checked(on_prepared=True)
     out = Path("results/evaluate")
-    trained = load_model(Path("results/train/model"))
+    trained = load_model(MODEL)
     tags = {"data_version": trained.about.version, "study": study_of(Path("results/search/report.json"))}
     with (
         open_tracker(params.tracking, Path.cwd(), tags) as tracker,
@@ -23,7 +24,7 @@ def main() -> None:
             "evaluate", kind="stage", params=named("evaluate", params.evaluate), tags={"stage": "evaluate"}
         ) as run,
     ):
-        verdict = evaluate(trained, Path("results/prepare/data"), params.evaluate, out)
+        verdict = evaluate(trained, PREPARED, params.evaluate, out)
         run.log(dict(logged(verdict.figures)), step=0)
         for picture in sorted((out / "pictures").glob("*.png")):
             run.picture(picture)

@@ -5,15 +5,15 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))  # in a submitted job: the code that came with it
 
+from assay.places import AUGMENTED, PREPARED
 from assay.terminal import importing, stage
 
 with importing():
-    from assay.check import PREPARED, checked, placed
+    from assay.check import checked, placed
     from assay.search import begin, run_search
     from assay.search.job import refuse_absent
 
 ROOT, OUT = Path(), Path("results/search")
-AUGMENTED = Path("results/augment/data")
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from assay.places import AUGMENTED, PREPARED
 from assay.terminal import Progress, importing, stage
 
 with importing():
@@ -16,7 +17,7 @@ with importing():
 def main() -> None:
     params = checked(on_prepared=True)
     recipe = read_recipe("results/search/recipe.yaml")
-    data = open_prepared(Path("results/prepare/data"), Path("results/augment/data"))
+    data = open_prepared(PREPARED, AUGMENTED)
     tags = {"data_version": data.about.version, "study": study_of(Path("results/search/report.json"))}
     with (
         open_tracker(params.tracking, Path.cwd(), tags) as tracker,

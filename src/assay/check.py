@@ -18,6 +18,7 @@ from assay.data.dataset import About, read_about
 from assay.errors import InputError, of_path
 from assay.modality import of
 from assay.params import PARAMS_PATH, Data, Params, flat
+from assay.places import PREPARED
 from assay.settings import explain_rows, load_document, refuse
 from assay.settings.agreement import misfits
 from assay.settings.document import Document, Problem, Where, read_document
@@ -26,7 +27,6 @@ from assay.settings.wording import shown
 if TYPE_CHECKING:
     from assay.data.prepare import Plan
 
-PREPARED = Path("results/prepare/data")
 PREPARED_BY = Path(".assay/prepared.json")  # not beside the data: a path among the settings must not make it another
 PLACES = ("results", *(f"results/{name}" for name in ("prepare", "augment", "search", "train", "evaluate")), ".assay")
 Labels = tuple[str, tuple[str, ...] | None]  # the task, and its classes where it has some

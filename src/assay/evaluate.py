@@ -72,7 +72,7 @@ def look(trained: "Trained", data: Path, how: Evaluate) -> Judged:
         InputError: see `evaluate`.
     """
     about = read_about(data)
-    _refuse_strange(trained.about, about)
+    refuse_strange(trained.about, about)
     names = about.classes if about.classes is not None else about.target_names
     splits = {name: read_split(data, name) for name in SPLITS}
     if len(splits["test"]) == 0:
@@ -107,7 +107,12 @@ def logged(figures: Mapping[str, Interval]) -> Iterator[tuple[str, float]]:
             yield f"test/{name}.high", figure.high
 
 
-def _refuse_strange(model: About, data: About) -> None:
+def refuse_strange(model: About, data: About) -> None:
+    """Refuse to judge a model on data that it was not trained for.
+
+    Raises:
+        InputError: task, classes, targets or samples are others, or the data are of another version.
+    """
     for what in ("task", "classes", "target_names", "spec"):
         there, here = getattr(model, what), getattr(data, what)
         if there != here:

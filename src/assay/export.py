@@ -26,6 +26,7 @@ from assay import modality
 from assay.data.dataset import read_about, read_split
 from assay.errors import InputError
 from assay.modality import Sample
+from assay.places import PREPARED
 from assay.predict import decode, list_samples
 from assay.terminal import causes, is_stopped, note
 
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
 Format = Literal["onnx", "torchscript"]
 SUFFIXES: Mapping[str, str] = {"onnx": ".onnx", "torchscript": ".pt"}
 SAMPLES = 64  # real ones that the file is checked on
-PREPARED = Path("results/prepare/data")
 DEBUG = ".debug_pkl"  # where in whose files a network was traced: no use elsewhere, and it names this machine
 TOLERANCE = 1e-4  # of a probability, or of a target's largest value; other kernels differ by some 1e-6
 

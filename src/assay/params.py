@@ -273,6 +273,27 @@ class Tracking(Section):
     experiment: str = Field("assay", description="MLflow's experiment")
 
 
+class Promote(Section):
+    model: Annotated[str, Field(pattern=r"^[\w. -]{1,200}$")] = Field(
+        "assay", description="name in MLflow's registry of the model that is in use"
+    )
+    storage: str | None = Field(
+        None, description="database of the decisions; null: MLflow's own, or mlruns/decisions.db where that is a server"
+    )
+    metric: MetricName = Field("auto", description="what a challenger must be better by; auto is the task's own")
+    alpha: Annotated[float, Field(gt=0, le=0.5)] = Field(0.05, description="probability of a wrong promotion in a year")
+    slots: Annotated[int, Field(ge=1, le=1000)] = Field(52, description="looks at the test split in a year, at most")
+    screen: Annotated[float, Field(gt=0, le=1)] = Field(
+        0.2, description="p on the validation split above which the test split is not looked at"
+    )
+    margin: Annotated[float, Field(ge=0)] = Field(
+        0.005, description="how much worse than an earlier champion of the year the next may be"
+    )
+    wanted: Annotated[float, Field(gt=0)] | None = Field(
+        None, description="gain that matters; it is said how many test samples would show it"
+    )
+
+
 class Params(Section):
     """The whole of params.yaml."""
 
@@ -281,6 +302,7 @@ class Params(Section):
     recipe: Recipe = Field(default_factory=Recipe)
     search: Search = Field(default_factory=Search)
     evaluate: Evaluate = Field(default_factory=Evaluate)
+    promote: Promote = Field(default_factory=Promote)
     tracking: Tracking = Field(default_factory=Tracking)
 
 

@@ -40,10 +40,10 @@ ROWS = 256  # of a table read at once; bytes columns hold whole pictures
 
 @dataclass(frozen=True)
 class Asked:
-    """One sample to answer for: how a person calls it, and its bytes, or the file or the reason there are none."""
+    """One sample to answer for: how a person calls it, and its bytes, its file, itself, or the reason there is none."""
 
     name: str
-    content: bytes | Path | Unreadable
+    content: bytes | Path | Sample | Unreadable
 
 
 @dataclass(frozen=True)
@@ -115,9 +115,9 @@ def in_a_word(trained: "Trained", values: NDArray[np.float32]) -> str | None:
     return labels_of(values > 0.5, names)
 
 
-def decode(content: bytes | Path | Unreadable, spec: Spec, how: Data) -> Sample | Unreadable:
+def decode(content: bytes | Path | Sample | Unreadable, spec: Spec, how: Data) -> Sample | Unreadable:
     """A sample as the model's data set has it, or why not."""
-    if isinstance(content, Unreadable):
+    if isinstance(content, Sample | Unreadable):
         return content
     if how.image_size is None and "width" in spec.axes:  # prepared in the pictures' own size: a new one must fit that
         how = how.model_copy(update={"image_size": spec.shape[spec.axes.index("width")]})

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from assay.errors import InputError
+from assay.lease import Superseded
 from assay.params import Recipe
 from assay.search.halving import rungs_reached
-from assay.search.lease import Superseded
 from assay.search.study import Study
 from assay.search.trial import COMPLETE, FAILED, PRUNED, Asked, Tried, short
 from assay.terminal import Progress, duration, say

@@ -15,9 +15,9 @@ from typing import Any
 from assay.errors import InputError
 from assay.finals import Finals
 from assay.finals import Run as Key  # a trial's number, a seed's index
+from assay.lease import Superseded
 from assay.params import with_values
 from assay.search.course import GO_ON, trial_name
-from assay.search.lease import Superseded
 from assay.search.study import MACHINE_TRIES, Study
 from assay.search.trial import BASE_NUMBER, COMPLETE, Asked, Rerun
 from assay.terminal import Progress

@@ -26,7 +26,7 @@ from assay.search.samplers import Gaussian, Given, Grid, Random, Sampler, Sobol,
 from assay.search.space import Space
 from assay.search.trial import BASE_NUMBER, FAILED, PRUNED, RUNNING, Tried
 
-STARTUP, FEWEST_STARTUP, PART = 10, 4, 5  # a start of a fifth of the budget, between these
+STARTUP, FEWEST_STARTUP, PART = 10, 8, 5  # a start of a fifth of the budget, between these
 TURNS_FROM = 30  # trials that TPE has to learn from; then what one model overlooks the other may see
 PROOF = 10  # of so many trials one is drawn at random, against a model that has locked itself in
 MOST_GAUSSIAN = 250  # trials that a Gaussian process is asked about; of more it takes too long, and knows no more

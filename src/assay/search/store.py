@@ -16,7 +16,7 @@ from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from sqlalchemy import make_url
 
 from assay.errors import InputError
-from assay.search.lease import DatabaseLease, Superseded, connecting, is_leased
+from assay.lease import DatabaseLease, Superseded, connecting, is_leased
 from assay.search.mounts import network_file_system
 from assay.tracking.address import masked
 

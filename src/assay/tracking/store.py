@@ -44,6 +44,7 @@ QUIET = {  # of a process that has not set them otherwise
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",  # the spool waits, not MLflow, whose seven tries take minutes
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
 }
 
 Result = TypeVar("Result")
@@ -114,6 +115,11 @@ class MlflowStore:
             self._client = _asked(lambda: _client(self._address))
             self.experiment = self._find_experiment()
 
+    @property
+    def client(self) -> "MlflowClient":
+        """MLflow's own, once it is open."""
+        return self._client
+
     def write(self, entries: Sequence[Entry], writer: str, again: bool) -> None:
         """Write `entries` of process `writer` in order, in as few calls as that allows."""
         self._batches.clear()
@@ -171,7 +177,7 @@ class MlflowStore:
             if found is not None:
                 return str(found.experiment_id)
             with contextlib.suppress(Refused):
-                return str(_call(lambda: self._client.create_experiment(name, self._address.artifacts)))
+                return str(answered(lambda: self._client.create_experiment(name, self._address.artifacts)))
         raise Outage(f"experiment {name!r} can be neither found nor created")
 
     def _write(self, entry: Entry, again: bool) -> None:
@@ -199,7 +205,7 @@ class MlflowStore:
         create = partial(self._client.create_run, str(self.experiment), entry["time"], tags, entry["name"])
         try:
             if known is None:
-                self._ids[key] = _call(create).info.run_id
+                self._ids[key] = answered(create).info.run_id
             elif entry["again"]:
                 self._continue(key, tags[WRITER])
         except Refused as refused:
@@ -249,7 +255,7 @@ class MlflowStore:
         run_id = str(self.run_id(key))
         for part in batch.parts():
             try:
-                _call(partial(self._log, run_id, part))
+                answered(partial(self._log, run_id, part))
             except Refused:
                 for piece in part.pieces():
                     self._try(partial(self._log, run_id, piece))
@@ -259,7 +265,7 @@ class MlflowStore:
 
     def _try(self, call: Callable[[], object]) -> None:
         try:
-            _call(call)
+            answered(call)
         except Refused as refused:
             self._refuse(str(refused))
 
@@ -321,7 +327,7 @@ def _client(address: Address) -> "MlflowClient":
     return MlflowClient(tracking_uri=address.uri)
 
 
-def _call(call: Callable[[], Result]) -> Result:
+def answered(call: Callable[[], Result]) -> Result:
     """One call of MLflow, with its errors sorted.
 
     Raises:
@@ -342,13 +348,13 @@ def _call(call: Callable[[], Result]) -> Result:
 
 
 def _asked(call: Callable[[], Result]) -> Result:
-    """As `_call`, for a question: a store that refuses to answer is away.
+    """As `answered`, for a question: a store that refuses to answer is away.
 
     Raises:
         Outage: no answer.
     """
     try:
-        return _call(call)
+        return answered(call)
     except Refused as refused:
         raise Outage(str(refused)) from refused
 

@@ -16,7 +16,7 @@ import sqlalchemy
 
 import searches
 from assay.errors import InputError
-from assay.search.lease import LEASES, DatabaseLease, Superseded
+from assay.lease import LEASES, DatabaseLease, Superseded
 from assay.search.mounts import network_file_system
 from assay.search.store import database, is_held
 from assay.search.study import Study

@@ -1,5 +1,6 @@
-"""Which driver may write a study that lies in a database, where it may be reached from many machines. Owns the table
-`assay_leases`, a row a study, and the check of every write against it; knows nothing of what is written.
+"""Which process may write what lies in a database, where it may be reached from many machines. Owns the table
+`assay_leases`, a row a study and a registered model, and the check of every write against it; knows nothing of what is
+written.
 
 A lease has an epoch, which grows with each driver that takes it. Each transaction that writes renews the lease in its
 first statement, on condition that the epoch is still its own: the row stays locked until the transaction ends, so no
@@ -41,19 +42,24 @@ LEASES = Table(
 
 
 class Superseded(InputError):
-    """Another driver has taken the search over: this one writes nothing more."""
+    """Another process has taken over: this one writes nothing more."""
 
 
 class DatabaseLease:
     """The lease of one study, held and renewed by this process; its writes through `engine` are checked by it."""
 
-    def __init__(self, engine: Engine, study: str) -> None:
+    def __init__(self, engine: Engine, study: str, subject: str = "search") -> None:
         """Take it, once nobody holds it: it has run out, or its driver was on this machine and is dead.
+
+        Args:
+            study: what is leased.
+            subject: what a person calls the work that holds it.
 
         Raises:
             InputError: another driver holds it.
         """
-        self._engine, self._study, self._over, self.lost = engine, study, threading.Event(), False
+        self._engine, self._study, self._subject = engine, study, subject
+        self._over, self.lost = threading.Event(), False
         _make_table(engine)
         while (epoch := self._taken()) is None:
             pass
@@ -73,8 +79,8 @@ class DatabaseLease:
         with suppress(DBAPIError), self._engine.connect() as connection:
             row = _row(connection, self._study)
             if row is not None:
-                return _superseded(f"on {row.host} (process {row.process})")
-        return _superseded("elsewhere")
+                return self._superseded(f"on {row.host} (process {row.process})")
+        return self._superseded("elsewhere")
 
     def release(self) -> None:
         """Give it back, and the database's connections. The row stays, so that an epoch never comes a second time."""
@@ -96,8 +102,8 @@ class DatabaseLease:
                 return 1
             if row.expiry > now and not _is_dead(row):
                 raise InputError(
-                    f"this search is running already on {row.host} (process {row.process}); wait for it, or end it "
-                    f"with Ctrl-C. Without a sign of it another may go on in {row.expiry - now:.0f} s."
+                    f"this {self._subject} is running already on {row.host} (process {row.process}); wait for it, or "
+                    f"end it with Ctrl-C. Without a sign of it another may go on in {row.expiry - now:.0f} s."
                 )
             seen = (LEASES.c.study == self._study) & (LEASES.c.epoch == row.epoch) & (LEASES.c.expiry == row.expiry)
             epoch = int(row.epoch) + 1
@@ -116,7 +122,7 @@ class DatabaseLease:
             return
         if not self._renewed(connection):
             self.lost = True
-            raise _superseded(_holder(connection, self._study))
+            raise self._superseded(_holder(connection, self._study))
         connection.info[FENCED] = transaction
 
     def _renewed(self, connection: Connection) -> bool:
@@ -129,6 +135,12 @@ class DatabaseLease:
                 if not self._renewed(connection):
                     self.lost = True
                     return
+
+    def _superseded(self, where: str) -> Superseded:
+        return Superseded(
+            f"{self._subject}: another driver {where} has taken this {self._subject} over; this one stops and leaves "
+            "it as it is."
+        )
 
     def _ours(self) -> Any:
         return (LEASES.c.study == self._study) & (LEASES.c.epoch == self._epoch)
@@ -167,12 +179,6 @@ def _row(connection: Connection, study: str, locked: bool = False) -> Row[Any] |
 def _holder(connection: Connection, study: str) -> str:
     row = _row(connection, study)
     return "elsewhere" if row is None else f"on {row.host} (process {row.process})"
-
-
-def _superseded(where: str) -> Superseded:
-    return Superseded(
-        f"search: another driver {where} has taken this search over; this one stops and leaves it as it is."
-    )
 
 
 def _clock(connection: Connection) -> Any:

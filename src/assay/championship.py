@@ -1,0 +1,259 @@
+"""How a challenger becomes champion, and how a person sees and overrules it. Owns the order of steps, so that a kill
+between any two loses no decision and makes none twice.
+
+Each step is written down before the next: a look at the test split is spent before a score is computed. MLflow's
+aliases follow the last decision; where they do not, a process died between, or somebody moved them.
+"""
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from assay.data.dataset import read_split
+from assay.errors import InputError
+from assay.match import Contender, Match, registered
+from assay.metric import resolve_metric
+from assay.paired import Compared
+from assay.params import Params
+from assay.promotion import CREEP, Budget, Rules, prospect, ruled, screened
+from assay.registry.ledger import Decision, Ledger, history, place
+from assay.registry.versions import CHALLENGER, CHAMPION, PREVIOUS, Seen, Version, Versions
+from assay.tensors import sha256
+from assay.terminal import say
+from assay.tracking.address import make_place, reach, resolve
+from assay.tracking.source import source_tags
+
+if TYPE_CHECKING:
+    from assay.model_files import Trained
+
+SKETCH = 64  # keys by which a test split is known again
+CONFIDENCE = 0.95
+
+
+class Championship:
+    """The registered model of a project. Give it back with its `with`."""
+
+    def __init__(self, params: Params, root: Path) -> None:
+        """Open MLflow's registry and the decisions.
+
+        Raises:
+            InputError: one of them does not answer.
+        """
+        address = resolve(params.tracking, root)
+        reach(address)
+        make_place(address)
+        self._how, self._root, self.name = params.promote, root, params.promote.model
+        self._versions = Versions(address, root, self.name)
+        self._ledger = Ledger(place(params.promote.storage, address, root), self.name)
+
+    def __enter__(self) -> "Championship":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ledger.close()
+
+    def history(self) -> list[Decision]:
+        """The decisions that made a champion, oldest first.
+
+        Raises:
+            InputError: nobody ever was champion.
+        """
+        return history(self.decisions())
+
+    def decisions(self) -> list[Decision]:
+        """Everything that was decided, oldest first; MLflow's aliases are brought in line with it.
+
+        Raises:
+            InputError: nobody ever was champion.
+        """
+        with self._deciding() as last:
+            if last is None:
+                raise InputError(f"{self.name} has no champion; `assay challenge` makes the trained model the first.")
+        return self._ledger.decisions()
+
+    def challenge(self, folder: Path, prepared: Path) -> bool:
+        """Let the model in `folder` try to become champion; whether it is champion now.
+
+        Raises:
+            InputError: the model is not of the data in `prepared`, or another process decides at this moment.
+        """
+        from assay.evaluate import refuse_strange
+        from assay.model_files import FACTS, load_model
+
+        trained = load_model(folder)
+        seen = _seen(prepared)
+        match = Match(Contender("the challenger", trained, seen), prepared)
+        refuse_strange(trained.about, match.about)
+        with self._deciding() as last:
+            identity = sha256((folder / FACTS).read_bytes())
+            version = self._versions.register(folder, identity, seen, self._tags(trained))
+            if last is None:
+                return self._first(version, match)
+            if version.number == last.champion:
+                say(f"{self.name}: version {version.number} is champion already.")
+                return True
+            if (known := self._known(version, last, match)) is not None:
+                say(f"{self.name}: version {version.number} was judged on these data before: {known.reason}")
+                return False
+            self._versions.name_as(CHALLENGER, version.number)
+            ended = self._played(match, version, last)
+        say(f"{self.name}: version {version.number} against {last.champion}: {ended.reason}")
+        return ended.champion == version.number
+
+    def promote(self, number: int, reason: str) -> None:
+        """Make a version champion against or without the test, as a person says.
+
+        Raises:
+            InputError: there is no such version, or no reason.
+        """
+        if not reason.strip():
+            raise InputError("--reason is empty; say why, in words that the account keeps.")
+        self._versions.get(number)
+        with self._deciding() as last:
+            if last is not None and last.champion == number:
+                raise InputError(f"{self.name} version {number} is champion already.")
+            before = None if last is None else last.champion
+            self._decide(last, "by hand", number, number, before, reason.strip())
+        say(f"{self.name}: version {number} is champion now, by hand.")
+
+    def rollback(self, reason: str) -> None:
+        """Give the championship back to who had it before.
+
+        Raises:
+            InputError: there is nobody to go back to.
+        """
+        with self._deciding() as last:
+            if last is None or last.previous is None:
+                raise InputError(f"{self.name} has no champion before the present one; there is nothing to go back to.")
+            fallen, returned = last.champion, last.previous
+            lines = history(self._ledger.decisions())  # another rollback goes one further
+            before = next((one.previous for one in reversed(lines) if one.champion == returned), None)
+            told = {"data": self._versions.get(fallen).tags.get("assay.data_version", "")}
+            self._decide(last, "rolled back", fallen, returned, before, reason, told)
+        say(f"{self.name}: version {returned} is champion again; version {fallen} was rolled back.")
+
+    def _first(self, version: Version, match: Match) -> bool:
+        budget = self._opened(None, match)
+        told = {"data": match.about.version}
+        self._decide(None, "first", version.number, version.number, None, "the first model", told, budget)
+        say(f"{self.name}: version {version.number} is champion, the first; nobody was there to beat.")
+        return True
+
+    def _played(self, match: Match, version: Version, last: Decision) -> Decision:
+        """Screen, look and rule, each where it was not done; the decision at the end."""
+        champion, data = registered(self._versions, last.champion), {"data": match.about.version}
+        keep = version.number, last.champion, last.previous
+        if (look := last).kind != "look" or last.version != version.number:  # else a process died within it
+            budget = self._opened(last, match)
+            seen = match.on_validation(champion, budget.rules.metric, CONFIDENCE)
+            if not screened(seen, budget.rules):
+                said = f"the validation split does not speak for it: {seen.said}. The test split was not looked at."
+                return self._decide(last, "screened", *keep, said, data | _figures(seen), budget)
+            if not budget.alpha:
+                return self._decide(last, "kept", *keep, _spent(budget), data, budget)
+            ahead = prospect(budget, seen.spread, int(match.unseen(champion).sum()), self._how.wanted)
+            say(f"{self.name}: {ahead.said}")
+            look = self._decide(last, "look", *keep, ahead.said, data | {"alpha": ahead.alpha}, budget.looked())
+        left, alpha = look.budget, float(look.evidence["alpha"])
+        assert left is not None, "a look is always paid from a budget"
+        test = match.on_test(champion, left.rules.metric, CONFIDENCE)
+        earlier = {one.name: match.on_test(one, left.rules.metric, CREEP) for one in self._earlier(left, last)}
+        ruling = ruled(test, alpha, left.rules, earlier)
+        told = data | _figures(test)
+        if not ruling.promoted:
+            return self._decide(look, "kept", *keep, ruling.said, told, left)
+        promoted = version.number, version.number, last.champion
+        return self._decide(look, "promoted", *promoted, ruling.said, told, left.returned(alpha))
+
+    def _opened(self, last: Decision | None, match: Match) -> Budget:
+        """What the test split has left; where the year is over or the split is another one, all of a new budget."""
+        keys = sorted(key.tobytes().hex() for key in match.test.keys)
+        budget = None if last is None else last.budget
+        why = None if budget is None else budget.over(time.time(), len(keys), frozenset(keys))
+        if budget is not None and why is None:
+            return budget
+        if why is not None:
+            say(f"{self.name}: {why}, so a new budget of looks begins.")
+        how = self._how
+        metric = resolve_metric(how.metric, match.about.task)
+        rules = Rules(metric, how.alpha, how.slots, how.screen, how.margin)
+        return Budget(rules, time.time(), len(keys), tuple(keys[:SKETCH]))
+
+    def _earlier(self, budget: Budget, last: Decision) -> Iterator[Contender]:
+        """The other champions of this year."""
+        numbers = {one.champion for one in history(self._ledger.decisions()) if one.at >= budget.began}
+        for number in sorted(numbers - {last.champion}):
+            yield registered(self._versions, number)
+
+    def _known(self, version: Version, last: Decision, match: Match) -> Decision | None:
+        """What was decided of this version against this champion on these data: nobody looks twice."""
+        for one in reversed(self._ledger.decisions()):
+            if one.version == version.number and one.evidence.get("data") == match.about.version:
+                against = one.kind in ("kept", "screened") and one.champion == last.champion
+                if against or one.kind == "rolled back":
+                    return one
+        return None
+
+    def _decide(
+        self,
+        after: Decision | None,
+        kind: str,
+        version: int,
+        champion: int,
+        previous: int | None,
+        reason: str,
+        evidence: Mapping[str, Any] | None = None,
+        budget: Budget | None = None,
+    ) -> Decision:
+        """Write a decision, and let the aliases follow; without a `budget` the one there is stays."""
+        if budget is None and after is not None:
+            budget = after.budget
+        made = self._ledger.add(after, kind, version, champion, previous, reason, evidence or {}, budget)
+        self._follow(made)
+        return made
+
+    @contextmanager
+    def _deciding(self) -> Iterator[Decision | None]:
+        """Around what decides, with the last decision: nobody else does, and the aliases are in line with it."""
+        with self._ledger.owned():
+            yield self._settled()
+
+    def _settled(self) -> Decision | None:
+        last, named = self._ledger.last(), self._versions.alias(CHAMPION)
+        if last is not None:
+            unfinished = self._versions.followed() != last.number
+            if named is None or named == last.champion or unfinished:
+                self._follow(last)
+                return last
+        if named is None:
+            return None
+        say(f"{self.name}: somebody made version {named} champion in MLflow; the account has it now.")
+        before = None if last is None else last.champion
+        return self._decide(last, "found", named, named, before, "the alias was moved in MLflow")
+
+    def _follow(self, decision: Decision) -> None:
+        for alias, number in ((CHAMPION, decision.champion), (PREVIOUS, decision.previous)):
+            if self._versions.alias(alias) != number:
+                self._versions.name_as(alias, number)
+        self._versions.follow(decision.number)
+
+    def _tags(self, trained: "Trained") -> dict[str, str]:
+        about = {"assay.data_version": trained.about.originals, "assay.backbone": trained.recipe.backbone}
+        return source_tags(self._root) | about
+
+
+def _seen(prepared: Path) -> Seen:
+    train, validation = (read_split(prepared, name) for name in ("train", "validation"))
+    return Seen(train.keys, validation.keys, train.parts[0].samples[0])
+
+
+def _spent(budget: Budget) -> str:
+    return f"all {budget.rules.slots} looks of this year are spent; a test split of twice the size has new ones."
+
+
+def _figures(compared: Compared) -> dict[str, Any]:
+    """As they stand in the account."""
+    told = vars(compared) | {"gain": compared.gain.rounded()}
+    return {"compared": told}

@@ -1,0 +1,288 @@
+"""Champion and challenger in a real MLflow store: who wins, what is written, what a kill or a hand between leaves."""
+
+import base64
+import json
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+
+import judged
+from assay.championship import Championship
+from assay.data.dataset import SPLITS, read_split
+from assay.errors import InputError
+from assay.match import Match
+from assay.model_files import Trained, save_model
+from assay.params import Params, Tracking
+from assay.registry.versions import CHALLENGER, CHAMPION, PREVIOUS
+from assay.tracking.address import resolve
+from prepared import content_keys
+
+TASK = "classification"
+PARAMS = Params.model_validate({"promote": {"alpha": 0.5, "slots": 5}})  # few samples, so large errors are allowed
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Prepared data, a good and a bad model, and a store of MLflow that is made once."""
+    root = tmp_path_factory.mktemp("house")
+    judged.write_prepared(TASK, root / "data")
+    for split in SPLITS:
+        samples = np.load(root / "data" / split / "samples.npy")
+        np.save(root / "data" / split / "keys.npy", content_keys(samples))
+    good = judged.trained(TASK)
+    save(good, root / "good")
+    save(worse(good, 3.0), root / "bad")
+    with Championship(PARAMS, root):
+        pass
+    return root
+
+
+@pytest.fixture
+def root(house: Path, tmp_path: Path) -> Path:
+    """A project of its own, with an empty registry."""
+    shutil.copytree(house, tmp_path / "project")
+    with sqlite3.connect(tmp_path / "project" / "mlruns" / "mlflow.db") as store:
+        artifacts = (tmp_path / "project" / "mlruns" / "artifacts").as_uri()
+        store.execute("update experiments set artifact_location = ?", (artifacts,))
+    store.close()
+    return tmp_path / "project"
+
+
+def save(trained: Trained, folder: Path) -> None:
+    save_model(folder, trained.model, trained.recipe, trained.about, trained.data)
+
+
+def worse(trained: Trained, noise: float) -> Trained:
+    """The same model with a head that is partly noise."""
+    torch.manual_seed(0)
+    model = judged.trained.__wrapped__(TASK).model  # of its own: the other's is shared by all tests
+    with torch.no_grad():
+        weight = model.head.weight
+        weight += noise * weight.std() * torch.randn_like(weight)
+    return replace(trained, model=model)
+
+
+@pytest.fixture
+def open_house(root: Path) -> Iterator[Championship]:
+    with Championship(PARAMS, root) as opened:
+        yield opened
+
+
+def kinds(house: Championship) -> list[str]:
+    return [one.kind for one in house.decisions()]
+
+
+def aliases(root: Path) -> dict[str, int]:
+    client = mlflow.MlflowClient(tracking_uri=resolve(Tracking(), root).uri)
+    found = client.get_registered_model("assay").aliases
+    return {name: int(version) for name, version in found.items()}
+
+
+class TestChallenge:
+    def test_the_first_is_champion_without_a_match(self, open_house: Championship, root: Path) -> None:
+        assert open_house.challenge(root / "bad", root / "data")
+        assert kinds(open_house) == ["first"]
+        assert aliases(root) == {CHAMPION: 1}
+
+    def test_the_better_one_is_promoted_and_its_alpha_returns(self, open_house: Championship, root: Path) -> None:
+        open_house.challenge(root / "bad", root / "data")
+        assert open_house.challenge(root / "good", root / "data")
+        assert kinds(open_house) == ["first", "look", "promoted"]
+        last = open_house.decisions()[-1]
+        assert (last.champion, last.previous) == (2, 1)
+        assert last.budget is not None and (last.budget.looks, last.budget.spent) == (1, 0.0)
+        assert aliases(root) == {CHAMPION: 2, PREVIOUS: 1, CHALLENGER: 2}
+
+    def test_the_worse_one_costs_no_look(
+        self, open_house: Championship, root: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(Match, "on_test", None)  # not even computed
+        open_house.challenge(root / "good", root / "data")
+        assert not open_house.challenge(root / "bad", root / "data")
+        last = open_house.decisions()[-1]
+        assert last.kind == "screened" and last.champion == 1
+        assert last.budget is not None and last.budget.looks == 0
+        assert "The test split was not looked at" in last.reason
+
+    def test_nobody_is_judged_twice_on_the_same_data(self, open_house: Championship, root: Path) -> None:
+        open_house.challenge(root / "good", root / "data")
+        for _ in range(2):
+            assert not open_house.challenge(root / "bad", root / "data")
+        assert kinds(open_house) == ["first", "screened"]
+        assert open_house.challenge(root / "good", root / "data")
+        assert kinds(open_house) == ["first", "screened"]
+
+    def test_where_no_look_is_left_the_champion_stays(self, root: Path) -> None:
+        params = Params.model_validate({"promote": {"slots": 1, "screen": 1.0, "alpha": 1e-9 + 1e-12}})
+        with Championship(params, root) as house:
+            house.challenge(root / "bad", root / "data")
+            assert not house.challenge(root / "good", root / "data")  # an alpha that nobody reaches with 120 samples
+            save(worse(judged.trained(TASK), 0.1), root / "other")
+            assert not house.challenge(root / "other", root / "data")
+            assert kinds(house) == ["first", "look", "kept", "kept"]
+            assert "all 1 looks of this year are spent" in house.decisions()[-1].reason
+
+    def test_a_look_that_a_kill_cut_short_is_taken_up_and_not_paid_twice(
+        self, root: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with Championship(PARAMS, root) as house:
+            house.challenge(root / "bad", root / "data")
+            with monkeypatch.context() as patched:
+                patched.setattr(Match, "on_test", _killed)
+                with pytest.raises(MemoryError, match="killed"):
+                    house.challenge(root / "good", root / "data")
+            assert kinds(house) == ["first", "look"]
+        with Championship(PARAMS, root) as house:
+            assert house.challenge(root / "good", root / "data")
+            assert kinds(house) == ["first", "look", "promoted"]
+
+    def test_a_promotion_that_a_kill_cut_short_is_finished_by_whoever_comes_next(
+        self, root: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with Championship(PARAMS, root) as house:
+            house.challenge(root / "bad", root / "data")
+            with monkeypatch.context() as patched:
+                patched.setattr(house._versions, "name_as", _killed_at(CHAMPION, house._versions.name_as))
+                with pytest.raises(MemoryError, match="killed"):
+                    house.challenge(root / "good", root / "data")
+        assert aliases(root)[CHAMPION] == 1
+        with Championship(PARAMS, root) as house:
+            assert house.history()[-1].champion == 2
+        assert aliases(root) == {CHAMPION: 2, PREVIOUS: 1, CHALLENGER: 2}
+
+    def test_samples_that_the_champion_was_taught_do_not_count(self, open_house: Championship, root: Path) -> None:
+        test, train = read_split(root / "data", "test"), read_split(root / "data", "train")
+        taught = np.concatenate([train.keys[20:], test.keys[:20]])
+        held_out = root / "before"
+        shutil.copytree(root / "data", held_out)
+        np.save(held_out / "train" / "keys.npy", taught)  # the split was another when the champion learnt
+        open_house.challenge(root / "bad", held_out)
+        open_house.challenge(root / "good", root / "data")
+        assert open_house.decisions()[-1].evidence["compared"]["count"] == judged.NUM_TEST - 20
+
+    def test_a_class_that_the_champion_does_not_know_is_one_it_has_wrong(
+        self, open_house: Championship, root: Path
+    ) -> None:
+        about = json.loads((root / "data" / "dataset.json").read_text())
+        fewer = root / "fewer"
+        shutil.copytree(root / "bad", fewer)
+        facts = json.loads((fewer / "model.json").read_text())
+        facts["classes"] = [f"other {name}" for name in about["classes"]]
+        (fewer / "model.json").write_text(json.dumps(facts))
+        former = root / "former"
+        shutil.copytree(root / "data", former)
+        (former / "dataset.json").write_text(json.dumps(about | {"classes": facts["classes"]}))
+        open_house.challenge(fewer, former)
+        assert open_house.challenge(root / "good", root / "data")
+        compared = open_house.decisions()[-1].evidence["compared"]
+        assert compared["champion"] < compared["challenger"]
+
+
+def _killed(*_: object) -> None:
+    raise MemoryError("killed")
+
+
+def _killed_at(alias: str, done: object) -> object:
+    def named(name: str, number: int | None) -> None:
+        if name == alias:
+            _killed()
+        done(name, number)
+
+    return named
+
+
+class TestAPerson:
+    def test_rolls_back_exactly_and_what_fell_does_not_promote_itself_again(
+        self, open_house: Championship, root: Path
+    ) -> None:
+        open_house.challenge(root / "bad", root / "data")
+        open_house.challenge(root / "good", root / "data")
+        open_house.rollback("complaints")
+        assert aliases(root) == {CHAMPION: 1, CHALLENGER: 2}
+        assert not open_house.challenge(root / "good", root / "data")
+        assert kinds(open_house) == ["first", "look", "promoted", "rolled back"]
+        with pytest.raises(InputError, match="there is nothing to go back to"):
+            open_house.rollback("again")
+
+    def test_promotes_against_the_test_and_the_account_has_the_reason(
+        self, open_house: Championship, root: Path
+    ) -> None:
+        open_house.challenge(root / "good", root / "data")
+        open_house.challenge(root / "bad", root / "data")
+        open_house.promote(2, "the other one is too large")
+        last = open_house.history()[-1]
+        assert (last.kind, last.champion, last.reason) == ("by hand", 2, "the other one is too large")
+        assert aliases(root)[CHAMPION] == 2
+
+    @pytest.mark.parametrize(
+        "number, reason, says",
+        [(7, "why not", "has no version 7; there are: 1"), (1, "why", "is champion already"), (1, " ", "is empty")],
+    )
+    def test_who_asks_for_what_cannot_be_is_told(
+        self, open_house: Championship, root: Path, number: int, reason: str, says: str
+    ) -> None:
+        open_house.challenge(root / "good", root / "data")
+        with pytest.raises(InputError, match=says):
+            open_house.promote(number, reason)
+        assert kinds(open_house) == ["first"]
+
+    def test_asks_for_a_champion_where_there_is_none(self, open_house: Championship, root: Path) -> None:
+        with pytest.raises(InputError, match="has no champion; `assay challenge`"):
+            open_house.history()
+
+    def test_who_moves_the_alias_in_mlflow_is_in_the_account(self, open_house: Championship, root: Path) -> None:
+        open_house.challenge(root / "good", root / "data")
+        open_house.challenge(root / "bad", root / "data")
+        client = mlflow.MlflowClient(tracking_uri=resolve(Tracking(), root).uri)
+        client.set_registered_model_alias("assay", CHAMPION, "2")
+        assert [(one.kind, one.champion) for one in open_house.history()] == [("first", 1), ("found", 2)]
+        assert aliases(root)[PREVIOUS] == 1
+
+    def test_an_alias_that_was_deleted_comes_back(self, open_house: Championship, root: Path) -> None:
+        open_house.challenge(root / "good", root / "data")
+        client = mlflow.MlflowClient(tracking_uri=resolve(Tracking(), root).uri)
+        client.delete_registered_model_alias("assay", CHAMPION)
+        assert kinds(open_house) == ["first"]
+        assert aliases(root) == {CHAMPION: 1}
+
+
+@pytest.mark.filterwarnings("ignore:::mlflow", "ignore::pandas.errors.Pandas4Warning")
+class TestPyfunc:
+    @pytest.fixture
+    def loaded(self, open_house: Championship, root: Path, monkeypatch: pytest.MonkeyPatch) -> object:
+        open_house.challenge(root / "good", root / "data")
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", resolve(Tracking(), root).uri)
+        return mlflow.pyfunc.load_model("models:/assay@champion")
+
+    def test_answers_alike_for_bytes_paths_arrays_and_base64(self, loaded: object, root: Path, tmp_path: Path) -> None:
+        array = read_split(root / "data", "test").parts[0].samples[3]
+        Image.fromarray(array[0]).save(tmp_path / "digit.png")
+        content = (tmp_path / "digit.png").read_bytes()
+        text = base64.b64encode(content).decode()
+        ways = [[content], [str(tmp_path / "digit.png")], pd.DataFrame({"any": [array]}), [text]]
+        found = [loaded.predict(way) for way in ways]
+        for one in found[1:]:
+            pd.testing.assert_frame_equal(one, found[0])
+        assert found[0].loc[0, "said"] in {f"{digit}" for digit in range(10)}
+        assert found[0].filter(like="probability/").sum(axis=1)[0] == pytest.approx(1, abs=1e-5)
+
+    def test_its_own_example_can_be_predicted(self, loaded: object) -> None:
+        assert len(loaded.predict(loaded.input_example)) == 1
+
+    def test_what_is_no_picture_is_a_sentence(self, loaded: object) -> None:
+        with pytest.raises(InputError, match="sample 2: cannot be read"):
+            loaded.predict([np.zeros((28, 28), np.uint8).tobytes(), b"no picture"])
+
+    def test_holds_no_pickle(self, root: Path, loaded: object) -> None:
+        files = [path for path in (root / "mlruns").rglob("*") if path.is_file()]
+        assert any(path.name == "MLmodel" for path in files)
+        assert not [path for path in files if path.suffix in (".pkl", ".pickle", ".pt", ".pth")]
