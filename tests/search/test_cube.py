@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from optuna.distributions import FloatDistribution
 
 from assay.params import Recipe, Search
-from assay.search.cube import Cube
+from assay.search.cube import Cube, _axis
 from assay.search.space import space_of
 
 SPACE = {
@@ -71,3 +72,23 @@ def test_what_does_not_count_makes_no_difference(point: list[float], other: floa
 
 def test_a_parameter_without_a_value_stands_in_the_middle() -> None:
     assert cube_of().point({}).tolist() == [0.5] * 8
+
+
+@given(st.integers(-50, 50), st.integers(1, 40), st.sampled_from([1, 2, 3, 5, 25]), st.integers(0, 4))
+def test_every_step_is_one_that_optuna_keeps_and_is_found_again(low: int, count: int, step: int, digits: int) -> None:
+    written = [each / 10**digits for each in (low, low + count * step, step)]
+    distribution = FloatDistribution(written[0], written[1], step=written[2])
+    axis = _axis(distribution)
+    assert len(axis.levels) == count + 1
+    for number, level in enumerate(axis.levels):
+        assert distribution._contains(level)
+        assert level == float(f"{level:.12g}"), "as a person writes it"
+        assert axis.position(level) == axis.position(written[0] + number * written[2]), "by another rounding"
+        assert axis.value(axis.position(level)) == level
+
+
+def test_a_range_of_many_numbers_takes_no_memory() -> None:
+    wide: dict[str, Any] = {"seed": {"low": 0, "high": 2**32 - 1}, "dropout": {"low": 0.0, "high": 0.5, "step": 1e-9}}
+    cube = cube_of(wide)
+    assert cube.drawn(np.array([0.0, 0.5])) == {"seed": 0, "dropout": 0.25}
+    assert cube.drawn(cube.point({"seed": 123_456_789, "dropout": 0.1})) == {"seed": 123_456_789, "dropout": 0.1}

@@ -257,3 +257,11 @@ def test_rungs_stand_at_powers_of_the_reduction(epochs: int, rung: int | None) -
 )
 def test_the_further_back_a_trial_began_the_more_is_known_of_it(workers: int, back: int, epochs: float) -> None:
     assert Sight(2, 3, workers).epochs(back) == epochs
+
+
+@pytest.mark.parametrize("sampler", [*ALL, "grid"])
+def test_a_draw_between_steps_is_one_that_a_study_keeps(sampler: str) -> None:
+    """0.3 is not three times 0.1, and Optuna refuses what is above the range."""
+    past, space = Past(), {"dropout": {"low": 0.0, "high": 0.3, "step": 0.1}}
+    points = drawn(past, 24, sampler=sampler, space=space)[1:]
+    assert {each["dropout"] for each in points} == {0.0, 0.1, 0.2, 0.3}

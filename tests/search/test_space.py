@@ -86,3 +86,10 @@ def test_a_number_is_not_taken_for_a_truth() -> None:
     space = space_of({"freeze": Vary.model_validate({"choices": [None, 1]})}, BASE)
     with pytest.raises(LookupError, match="True"):
         space.parameters["freeze"].kept(True)
+
+
+def test_a_value_between_two_steps_is_none_of_the_space() -> None:
+    space = space_of(ENTRIES, BASE.model_copy(update={"dropout": 0.25, "epochs": 5}))
+    assert not {"dropout", "epochs"} & space.of_base().keys()
+    assert space.active_of_base()["dropout"] == 0.25
+    assert space_of(ENTRIES, BASE.model_copy(update={"dropout": 0.3})).of_base()["dropout"] == 0.3

@@ -6,7 +6,10 @@ equal pieces.
 """
 
 import math
+from bisect import bisect_left
+from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -20,11 +23,27 @@ Array = NDArray[np.float64]
 MIDDLE = 0.5  # where a parameter stands that has no value
 
 
+class Steps(Sequence[float]):
+    """Numbers from `low` to `high`, `step` apart, as a person would write them: 0.3, and not three times 0.1. None is
+    made before it is asked for, since a fine step makes many."""
+
+    def __init__(self, low: float, high: float, step: float) -> None:
+        self.low, self.high, self.step = low, high, step
+
+    def __len__(self) -> int:
+        return round((self.high - self.low) / self.step) + 1
+
+    def __getitem__(self, number: Any) -> Any:
+        if not 0 <= number < len(self):
+            raise IndexError(number)
+        return float(Decimal(repr(self.low)) + int(number) * Decimal(repr(self.step)))
+
+
 @dataclass(frozen=True)
 class Axis:
     """One parameter: its levels in order, or the ends of its range."""
 
-    levels: tuple[Any, ...]  # none: every value between the ends
+    levels: Sequence[Any]  # none: every value between the ends
     ordered: bool
     low: float = 0.0
     high: float = 1.0
@@ -47,13 +66,21 @@ class Axis:
     def position(self, value: Any) -> float:
         """The inverse of `value`, in the middle of a level."""
         if self.levels:
-            return (self.levels.index(value) + 0.5) / len(self.levels)
+            return (self._number(value) + 0.5) / len(self.levels)
         if self.log:
             return math.log(value / self.low) / math.log(self.high / self.low)
         return float((value - self.low) / (self.high - self.low))
 
     def level(self, positions: Array) -> NDArray[np.int64]:
         return np.minimum((positions * len(self.levels)).astype(np.int64), len(self.levels) - 1)
+
+    def _number(self, value: Any) -> int:
+        """Which level `value` is; of numbers the nearest, since Optuna reckons steps with another rounding."""
+        if not self.ordered:
+            return self.levels.index(value)
+        after = min(bisect_left(self.levels, value), len(self.levels) - 1)
+        nearer = after > 0 and value - self.levels[after - 1] < self.levels[after] - value
+        return after - nearer
 
     def columns(self, positions: Array) -> Array:
         """n positions as n × width: in [0, 1] where they are ordered; two choices without order are 1 apart."""
@@ -81,6 +108,14 @@ class Cube:
         """A value of every parameter."""
         values = {name: axis.value(float(at)) for (name, axis), at in zip(self.axes.items(), point, strict=True)}
         return {name: values[name] if name in values else self.fixed[name] for name in self.space.parameters}
+
+    def kept(self, drawn: Drawn) -> dict[str, Any]:
+        """`drawn` by another, with its values between steps as ours."""
+        return {name: self._kept(name, value) for name, value in drawn.items()}
+
+    def _kept(self, name: str, value: Any) -> Any:
+        axis = self.axes.get(name)
+        return axis.value(axis.position(value)) if axis is not None and isinstance(axis.levels, Steps) else value
 
     def point(self, drawn: Drawn) -> Array:
         """The inverse of `drawn`; a parameter without a value stands in the middle."""
@@ -119,13 +154,14 @@ def _axis(distribution: BaseDistribution) -> Axis:
             return Axis(tuple(sorted(choices)), ordered=True)
         return Axis(tuple(choices), ordered=False)
     assert isinstance(distribution, (FloatDistribution, IntDistribution))
-    low, high, step = distribution.low, distribution.high, distribution.step
-    if isinstance(distribution, IntDistribution) and distribution.log:
-        return Axis((), ordered=True, low=low, high=high, log=True, whole=True)
-    if step is None:
+    low, high = distribution.low, distribution.high
+    if isinstance(distribution, IntDistribution):
+        if distribution.log:
+            return Axis((), ordered=True, low=low, high=high, log=True, whole=True)
+        return Axis(range(distribution.low, distribution.high + 1, distribution.step), ordered=True)
+    if distribution.step is None:
         return Axis((), ordered=True, low=low, high=high, log=distribution.log)
-    count = round((high - low) / step) + 1
-    return Axis(tuple(low + number * step for number in range(count)), ordered=True)
+    return Axis(Steps(low, high, distribution.step), ordered=True)
 
 
 def _only(distribution: BaseDistribution) -> Any:

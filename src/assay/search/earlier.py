@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.study import StudyDirection
 from pydantic import ValidationError
 
 from assay.errors import InputError, nearest
 from assay.params import Recipe, Vary, flat, nested
 from assay.search.about import ABOUT
-from assay.search.space import Parameter, Space, space_of
+from assay.search.space import Space, space_of
 from assay.search.store import storage, translated
 from assay.search.trial import COMPLETE, Tried, as_tried, newest
 
@@ -111,24 +110,11 @@ def _drawn(trial: Tried, said: Space | None, space: Space) -> dict[str, Any] | N
     base, drawn = flat(space.base), dict[str, Any]()
     for name, parameter in space.parameters.items():
         try:
-            drawn[name] = _kept(parameter, values[name] if name in values else base[name])
+            drawn[name] = parameter.kept(values[name] if name in values else base[name])
         except LookupError:
             if name in values:
                 return None
     return drawn if space.keeps(drawn) else None
-
-
-def _kept(parameter: Parameter, value: Any) -> Any:
-    """`value` as Optuna keeps it; raises LookupError where the parameter cannot have it, also between two steps."""
-    kept, distribution = parameter.kept(value), parameter.distribution
-    if isinstance(distribution, CategoricalDistribution):
-        return kept
-    assert isinstance(distribution, (IntDistribution, FloatDistribution))
-    whole = isinstance(distribution, IntDistribution)
-    steps = 0.0 if distribution.step is None else (kept - distribution.low) / distribution.step
-    if isinstance(value, bool) or abs(steps - round(steps)) > 1e-6 or (whole and kept != int(kept)):
-        raise LookupError(value)
-    return int(kept) if whole else float(kept)
 
 
 def _distinct(points: Iterator[First], base: dict[str, Any]) -> Iterator[First]:

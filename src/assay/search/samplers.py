@@ -144,7 +144,7 @@ class Tpe:
 
     def _ask(self, seed: int) -> dict[str, Any]:
         self._past.sampler = _StaticTPE(self.cube.space.varying, seed)
-        return dict(self._past.ask(self.distributions).params)
+        return self.cube.kept(self._past.ask(self.distributions).params)
 
     def _seen(self, trial: Tried) -> FrozenTrial:
         kept = self._frozen.get(trial.number)

@@ -21,6 +21,8 @@ from assay.settings.wording import number_type
 Drawn = Mapping[str, Any]  # a value of every parameter as Optuna keeps it
 PLAIN = (type(None), bool, int, float, str)  # what Optuna keeps as a choice; anything else is kept as its JSON text
 
+BETWEEN = 1e-8  # of a step: what is farther from one lies between two (Optuna's)
+
 
 @dataclass(frozen=True)
 class Parameter:
@@ -34,15 +36,19 @@ class Parameter:
         return kept if self.values is None else self.values[kept]
 
     def kept(self, value: Any) -> Any:
-        """The inverse of `value`; raises LookupError where the parameter cannot have it."""
+        """The inverse of `value`; raises LookupError where the parameter cannot have it, also between two steps."""
         if isinstance(self.distribution, CategoricalDistribution):
             if not _among(_text(value), self.distribution.choices):
                 raise LookupError(value)
             return _text(value)
         assert isinstance(self.distribution, (IntDistribution, FloatDistribution))
-        if not isinstance(value, (int, float)) or not self.distribution.low <= value <= self.distribution.high:
+        whole, low, step = isinstance(self.distribution, IntDistribution), self.distribution.low, self.distribution.step
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= self.distribution.high:
             raise LookupError(value)
-        return value
+        steps = 0.0 if step is None else (value - low) / step
+        if abs(steps - round(steps)) > BETWEEN or (whole and value != int(value)):
+            raise LookupError(value)
+        return int(value) if whole else float(value)
 
 
 @dataclass(frozen=True)
