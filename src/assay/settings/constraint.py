@@ -3,7 +3,9 @@ such a line may say; it is read, never run.
 """
 
 import ast
+import math
 import operator
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from itertools import pairwise
 from typing import Any
@@ -33,7 +35,8 @@ COMPARISON: Mapping[type[ast.AST], Callable[[Any, Any], Any]] = {
     ast.NotEq: operator.ne,
 }
 MAY_SAY = "numbers, words in quotes, fields of recipe, + - * / // % **, one comparison or several, and, or, not"
-LARGEST = 1e4  # of an exponent: 9**9**9 would reckon for ever
+LONGEST = 500  # characters: what is nested deeper than that many allow would end Python's stack
+LARGEST = 1024  # bits of a power, as of a float: 9**9**9 would reckon for ever
 
 
 class Constraint:
@@ -45,21 +48,35 @@ class Constraint:
 
     def __init__(self, text: str) -> None:
         self.text = text
+        if len(text) > LONGEST:
+            raise ValueError(f"has {len(text)} characters; it may have {LONGEST}")
         try:
-            self._tree = ast.parse(text.strip(), mode="eval").body
+            with warnings.catch_warnings():  # of Python, about how it is spelled
+                warnings.simplefilter("ignore")
+                self._tree = ast.parse(text.strip(), mode="eval").body
         except (SyntaxError, ValueError) as error:
             raise ValueError(f"is no expression ({str(error).split(' (')[0]})") from error
-        if not isinstance(self._tree, (ast.Compare, ast.BoolOp, ast.UnaryOp)):
-            raise ValueError("compares nothing; it must be a comparison, as batch_size <= 256")  # noqa: TRY004
+        negated = isinstance(self._tree, ast.UnaryOp) and isinstance(self._tree.op, ast.Not)
+        if not negated and not isinstance(self._tree, (ast.Compare, ast.BoolOp)):
+            raise ValueError("compares nothing; it must be a comparison, as batch_size <= 256")
         self.names = tuple(dict.fromkeys(_names(self._tree)))
 
     def holds(self, values: Mapping[str, Any]) -> bool:
         """Whether it is true of a recipe's `values` by dotted name; it is not where it cannot be reckoned (a field that
         is null, a division by zero)."""
+        return self.trouble(values) == ""
+
+    def trouble(self, values: Mapping[str, Any]) -> str | None:
+        """Why it cannot be reckoned with `values`; None: it is not true of them; empty: it is."""
         try:
-            return bool(_value(self._tree, values))
-        except (TypeError, ZeroDivisionError, OverflowError):
-            return False
+            return "" if _value(self._tree, values) else None
+        except ZeroDivisionError:
+            return "it divides by 0"
+        except OverflowError:
+            return "its numbers become too large"
+        except TypeError:
+            empty = [name for name in self.names if values[name] is None]
+            return f"{empty[0]} is null" if empty else "it reckons with what is no number"
 
 
 def constraint_problems(params: Params) -> Iterator[Problem]:
@@ -76,8 +93,9 @@ def constraint_problems(params: Params) -> Iterator[Problem]:
         for name in unknown:
             says = f"search.constraints has {shown(text)}, but recipe has no {name!r}; {nearest(name, values)}"
             yield Problem(where, says)
-        if not unknown and not constraint.holds(values):
-            says = f"search.constraints has {shown(text)}, which recipe breaks; the base recipe, trial 0, must keep it."
+        if not unknown and (trouble := constraint.trouble(values)) != "":
+            breaks = "recipe breaks" if trouble is None else f"cannot be reckoned of recipe, since {trouble}"
+            says = f"search.constraints has {shown(text)}, which {breaks}; the base recipe, trial 0, must keep it."
             yield Problem(where, says, (("recipe",),))
 
 
@@ -114,16 +132,24 @@ def _value(tree: ast.AST, values: Mapping[str, Any]) -> Any:
     if isinstance(tree, (ast.Name, ast.Attribute)):
         return values[_dotted(tree)]
     if isinstance(tree, ast.BinOp):
-        left, right = _value(tree.left, values), _value(tree.right, values)
-        if isinstance(tree.op, ast.Pow) and abs(right) > LARGEST:
+        left, right = _number(_value(tree.left, values)), _number(_value(tree.right, values))
+        if isinstance(tree.op, ast.Pow) and abs(left) > 1 and abs(right) * math.log2(abs(left)) > LARGEST:
             raise OverflowError
-        return ARITHMETIC[type(tree.op)](left, right)
+        return _number(ARITHMETIC[type(tree.op)](left, right))  # (-8) ** 0.5 is none that compares
     if isinstance(tree, ast.UnaryOp):
-        inner = _value(tree.operand, values)
-        return not inner if isinstance(tree.op, ast.Not) else ARITHMETIC[type(tree.op)](inner)
+        if isinstance(tree.op, ast.Not):
+            return not _value(tree.operand, values)
+        return ARITHMETIC[type(tree.op)](_number(_value(tree.operand, values)))
     if isinstance(tree, ast.BoolOp):
         parts = (bool(_value(part, values)) for part in tree.values)
         return all(parts) if isinstance(tree.op, ast.And) else any(parts)
     assert isinstance(tree, ast.Compare), "the parser lets nothing else through"
     sides = [_value(side, values) for side in (tree.left, *tree.comparators)]
     return all(COMPARISON[type(op)](*pair) for op, pair in zip(tree.ops, pairwise(sides), strict=True))
+
+
+def _number(value: Any) -> Any:
+    """A number of an operation: words would be repeated, and formatted by what they say."""
+    if not isinstance(value, (int, float)):
+        raise TypeError(value)
+    return value
