@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 from optuna.study import StudyDirection
 
+from assay.errors import InputError
 from assay.params import Recipe, Search
+from assay.search.earlier import First
 from assay.search.feasible import NO_MEMORY
 from assay.search.policy import Drawing, Sight
 from assay.search.samplers import ENOUGH, telling
@@ -120,12 +122,48 @@ def test_constraints_that_nothing_keeps_are_a_sentence() -> None:
         drawing_of(Past(), "random", constraints=["optimizer.lr > 1"]).draw(1)
 
 
-def test_a_grid_visits_every_point_once() -> None:
-    space = {"batch_size": {"choices": [16, 32, 64]}, "dropout": {"low": 0.0, "high": 0.4, "step": 0.2}}
-    drawing = drawing_of(Past(), "grid", space=space)
-    points = [drawing.draw(number) for number in range(1, 10)]
-    assert len({str(point) for point in points}) == 9
-    assert drawing.draw(10) == points[0]
+STEPS = {"batch_size": {"choices": [16, 32, 64]}, "dropout": {"low": 0.0, "high": 0.4, "step": 0.2}}
+
+
+def test_a_grid_visits_every_point_but_the_base_recipe_once() -> None:
+    drawing = drawing_of(Past(), "grid", space=STEPS)
+    points = [drawing.draw(number) for number in range(1, 9)]
+    assert len({str(point) for point in points}) == 8
+    assert {"batch_size": 32, "dropout": 0.0} not in points
+    assert drawing.draw(9) == points[0]
+    assert drawing_of(Past(), "grid", space=STEPS).draw(5) == points[4], "whatever was asked before"
+
+
+def test_a_grid_visits_what_keeps_the_constraints_and_counts_once() -> None:
+    drawing = drawing_of(Past(), "grid", space=STEPS, constraints=["batch_size * (1 + dropout) <= 40"])
+    points = [drawing.draw(number) for number in range(1, 5)]
+    assert [(each["batch_size"], each["dropout"]) for each in points] == [(16, 0.0), (16, 0.2), (16, 0.4), (32, 0.2)]
+    assert drawing.draw(5) == points[0]
+    drawing = drawing_of(Past(), "grid", space=CONDITIONAL)
+    active = [drawing_of(Past(), "grid", space=CONDITIONAL).draw(number) for number in range(1, 4)]
+    of = space_for(Search.model_validate({"space": CONDITIONAL}))
+    assert [of.active(each) for each in active] == [
+        {"backbone": "cnn", "activation": "relu"},
+        {"backbone": "cnn", "activation": "tanh"},
+        {"backbone": "cnn", "activation": "elu"},
+    ]
+    assert of.active(drawing.draw(4)) == {"backbone": "mlp"}
+
+
+def test_a_grid_of_the_base_recipe_alone_is_drawn_and_one_of_nothing_is_a_sentence() -> None:
+    only = {"batch_size": {"choices": [32]}}
+    assert drawing_of(Past(), "grid", space=only).draw(1) == {"batch_size": 32}
+    with pytest.raises(InputError, match=r"search\.constraints leave nothing to try"):
+        drawing_of(Past(), "grid", space=STEPS, constraints=["batch_size > 64"]).draw(1)
+
+
+def test_a_grid_goes_on_behind_the_first_points_of_earlier_studies() -> None:
+    search = Search.model_validate({"sampler": "grid", "space": STEPS})
+    first = [First("s", 7, {"batch_size": 16, "dropout": 0.2})]
+    drawing = Drawing(space_for(search), search, StudyDirection.MAXIMIZE, Sight(1, 3), Past().tried, first)
+    points = [drawing.draw(number) for number in range(1, 9)]
+    assert points[:3] == [first[0].drawn, {"batch_size": 16, "dropout": 0.0}, {"batch_size": 16, "dropout": 0.4}]
+    assert len({str(point) for point in points}) == 8
 
 
 class Failing(Past):
@@ -168,6 +206,41 @@ def test_what_failed_is_not_asked_again_and_nothing_as_large_as_what_lacked_memo
             assert values["backbone"] != "cnn" or values["batch_size"] * values["input_size"] < least
         past.drawn.append(values)
     assert {each["backbone"] for each in past.drawn[20:]} == {"cnn", "mlp"}
+
+
+CONDITIONAL = {
+    "backbone": {"choices": ["cnn", "mlp"]},
+    "activation": {"choices": ["relu", "tanh", "elu"], "when": {"backbone": ["cnn"]}},
+}
+
+
+@pytest.mark.parametrize("sampler", ["auto", *LEARNING])
+def test_what_failed_is_not_asked_again_with_another_value_of_what_does_not_count(sampler: str) -> None:
+    class Broken(Past):
+        def tried(self, number: int) -> Tried:
+            values = self.drawn[number]
+            if values.get("backbone") == "mlp":
+                return Tried(number, FAILED, values, {}, None, 1.0, "it burnt")
+            return Tried(number, COMPLETE, values, {1: 0.5}, 0.5, 1.0, None)
+
+    past = Broken()
+    drawn(past, 30, sampler=sampler, space=CONDITIONAL, trials=20)
+    drawing = drawing_of(past, sampler, space=CONDITIONAL, trials=20)
+    for number in filter(drawing.learns, range(1, 30)):
+        if any(each.state == FAILED for each in drawing.known(number)):
+            assert past.drawn[number]["backbone"] == "cnn"
+
+
+@pytest.mark.parametrize("sampler", ["gp", "nsga2"])
+def test_what_was_tried_is_not_asked_again_with_another_value_of_what_does_not_count(sampler: str) -> None:
+    space = CONDITIONAL | {"batch_size": {"choices": [16, 32]}, "dropout": {"choices": [0.0, 0.1, 0.2]}}
+    past = Past()
+    drawn(past, 22, sampler=sampler, trials=20, space=space)
+    of = space_for(Search.model_validate({"space": space}))
+    recipes = [str(sorted(of.active(each).items())) for each in past.drawn[1:]]
+    start = [number for number in range(1, 22) if not drawing_of(past, sampler, trials=20).learns(number)]
+    assert len(set(recipes[len(start) :])) == len(recipes[len(start) :]), "24 recipes are there"
+    assert not set(recipes[len(start) :]) & set(recipes[: len(start)])
 
 
 def test_where_everything_lacks_memory_something_is_drawn_all_the_same() -> None:
@@ -264,4 +337,4 @@ def test_a_draw_between_steps_is_one_that_a_study_keeps(sampler: str) -> None:
     """0.3 is not three times 0.1, and Optuna refuses what is above the range."""
     past, space = Past(), {"dropout": {"low": 0.0, "high": 0.3, "step": 0.1}}
     points = drawn(past, 24, sampler=sampler, space=space)[1:]
-    assert {each["dropout"] for each in points} == {0.0, 0.1, 0.2, 0.3}
+    assert {each["dropout"] for each in points} | {0.0} == {0.0, 0.1, 0.2, 0.3}

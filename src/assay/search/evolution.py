@@ -57,11 +57,10 @@ class Nsga2:
         if len(best) < 2 or not self.cube.axes:
             return self._else.draw(number, known)
         parents = np.stack([self.cube.point(each.drawn) for *_, each in best])
-        rng, before = generator(self.seed, number), [each.drawn for each in known]
-        feasible = Feasible(self.cube.space, known)
+        rng, feasible = generator(self.seed, number), Feasible(self.cube.space, known)
         for _ in range(TRIES):
             child = self.cube.drawn(_child(rng, parents))
-            if child not in before and feasible.keeps(child):
+            if feasible.is_new(child):
                 return child
         return self._else.draw(number, known)
 
@@ -111,10 +110,10 @@ class CmaEs:
 
     def draw(self, number: int, known: Sequence[Tried]) -> dict[str, Any]:
         cloud, rng = self._cloud(known), generator(self.seed, number)
-        before, feasible = [each.drawn for each in known], Feasible(self.cube.space, known)
+        feasible = Feasible(self.cube.space, known)
         for _ in range(TRIES):
             drawn = self.cube.drawn(self._sample(rng, cloud))
-            if drawn not in before and feasible.keeps(drawn):
+            if feasible.is_new(drawn):
                 return drawn
         return self._else.draw(number, known)
 

@@ -3,7 +3,7 @@ memory. Owns what failures say of recipes that were not tried; a failure that is
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from assay.params import flat
@@ -20,7 +20,8 @@ class Feasible:
     larger, in samples × side of the input."""
 
     def __init__(self, space: Space, known: Sequence[Tried]) -> None:
-        self._space = space
+        self._space, self._known = space, known
+        self._new: dict[tuple[Any, ...], bool] = {}
         failed = [each for each in known if each.state == FAILED]
         self._failed = [each.drawn for each in failed]
         self._least: dict[Size, float] = {}  # what was too large
@@ -31,7 +32,17 @@ class Feasible:
 
     def keeps(self, drawn: Drawn) -> bool:
         """Whether a value of every parameter is worth a trial."""
-        return drawn not in self._failed and self._fits(drawn) and self._space.keeps(drawn)
+        return self._fits(drawn) and self._space.keeps(drawn) and not self._among(drawn, self._failed)
+
+    def is_new(self, drawn: Drawn) -> bool:
+        """Whether it is, and was not tried."""
+        key = tuple(drawn.values())
+        if key not in self._new:  # a small space is soon used up, and asked for the same again and again
+            self._new[key] = self.keeps(drawn) and not self._among(drawn, (each.drawn for each in self._known))
+        return self._new[key]
+
+    def _among(self, drawn: Drawn, others: Iterable[Drawn]) -> bool:
+        return any(self._space.same(drawn, other) for other in others)
 
     def _fits(self, drawn: Drawn) -> bool:
         if not self._least:

@@ -86,7 +86,7 @@ class Drawing:
         self._shown: dict[tuple[int, int | None], Tried] = {}  # number, rung → as it is seen, of those that are settled
         self._first = len(first)
         one_number = StudyDirection.MAXIMIZE if search.costs else direction
-        self._samplers = _samplers(space, search, one_number, self.known) | {"first": Given(first)}
+        self._samplers = _samplers(space, search, one_number, self.known, first)
         self._name, self._costs, self._seed = search.sampler, bool(search.costs), search.seed
         self._sign = 1 if direction == StudyDirection.MAXIMIZE else -1
         self._seeing = Lock()  # `known` is asked by this thread, and by the one that prepares
@@ -177,14 +177,19 @@ def _last_rung(min_epochs: int, reduction: int, epochs: float) -> int | None:
 
 
 def _samplers(
-    space: Space, search: Search, direction: StudyDirection, known: Callable[[int], list[Tried]]
+    space: Space,
+    search: Search,
+    direction: StudyDirection,
+    known: Callable[[int], list[Tried]],
+    first: Sequence[First],
 ) -> dict[str, Sampler]:
     cube, seed, sign = Cube(space), search.seed, 1 if direction == StudyDirection.MAXIMIZE else -1
     return {
         "random": Random(cube, seed),
         "proof": Random(cube, seed, learns=True),
         "qmc": Sobol(cube, seed),
-        "grid": Grid(cube),
+        "first": Given(first),
+        "grid": Grid(cube, first),
         "tpe": Tpe(cube, seed, direction),
         "gp": Gaussian(cube, seed, sign, known),
         "cmaes": CmaEs(cube, seed, sign),

@@ -26,6 +26,7 @@ from assay.errors import InputError
 from assay.search.cube import Array, Cube
 from assay.search.earlier import First
 from assay.search.feasible import Feasible
+from assay.search.space import Drawn
 from assay.search.surrogate import Scales, Surrogate
 from assay.search.trial import BASE_NUMBER, COMPLETE, FAILED, PRUNED, RUNNING, STATE_OF, Tried
 
@@ -98,24 +99,39 @@ class Sobol:
 
 
 class Grid:
-    """Every point in its turn, the last parameter first; then again from the beginning."""
+    """Every recipe in its turn, the last parameter first, but the base recipe and those that `first` has; then again
+    from the beginning."""
 
     learns = False
 
-    def __init__(self, cube: Cube) -> None:
-        self.cube = cube
-        counts = [range(len(axis.levels)) for axis in cube.axes.values()]
-        self._counts, self._points = counts, math.prod(map(len, counts))
+    def __init__(self, cube: Cube, first: Sequence[First] = ()) -> None:
+        self.cube, self._skipped = cube, len(first)
+        self._counts = [len(axis.levels) for axis in cube.axes.values()]
+        self._seen = {self._key(cube.space.of_base()), *(self._key(each.drawn) for each in first)}
+        self._found: list[dict[str, Any]] = []  # the first recipes, as far as they were asked for
+        self._ahead = map(self._drawn, range(math.prod(self._counts)))
 
     def draw(self, number: int, known: Sequence[Tried]) -> dict[str, Any]:
-        at = (number - 1) % self._points  # trial 0 is the base recipe
-        return first_feasible((self._drawn(at + on) for on in range(self._points)), self.cube)
+        turn = number - BASE_NUMBER - 1 - self._skipped
+        while turn >= len(self._found) and (drawn := next(self._ahead, None)) is not None:
+            if (key := self._key(drawn)) not in self._seen and self.cube.space.keeps(drawn):
+                self._seen.add(key)
+                self._found.append(drawn)
+        return dict(self._found[turn % len(self._found)] if self._found else self._only())
+
+    def _only(self) -> dict[str, Any]:
+        """Where there is no recipe but those that are skipped: one of them."""
+        return first_feasible(map(self._drawn, range(math.prod(self._counts))), self.cube)
+
+    def _key(self, drawn: Drawn) -> tuple[tuple[str, Any], ...]:
+        """The same of points that are one recipe."""
+        return tuple((name, drawn[name]) for name in self.cube.space.active(drawn))
 
     def _drawn(self, at: int) -> dict[str, Any]:
         point = []
-        for levels in reversed(self._counts):
-            point.append((at % len(levels) + 0.5) / len(levels))
-            at //= len(levels)
+        for count in reversed(self._counts):
+            point.append((at % count + 0.5) / count)
+            at //= count
         return self.cube.drawn(np.array(point[::-1]))
 
 
@@ -211,9 +227,8 @@ class Gaussian:
         model = self._model(tried, values, self._scales[settling])
         points = self._candidates(generator(self.seed, number), tried, model)
         order = np.argsort(-model.log_improvement(self.cube.columns(points)), kind="stable")
-        before = [each.drawn for each in known]
-        fresh = (drawn for at in order if (drawn := self.cube.drawn(points[at])) not in before)
-        return next(filter(Feasible(self.cube.space, known).keeps, fresh), None) or self._else.draw(number, known)
+        drawn = (self.cube.drawn(points[at]) for at in order)
+        return next(filter(Feasible(self.cube.space, known).is_new, drawn), None) or self._else.draw(number, known)
 
     def _points(self, known: Sequence[Tried]) -> Array:
         for each in known[len(self._places) :]:

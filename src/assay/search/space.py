@@ -86,6 +86,11 @@ class Space:
 
         return {name: values[name] for name in self.parameters if settle(name) and name in drawn}
 
+    def same(self, one: Drawn, other: Drawn) -> bool:
+        """Whether two points are one recipe: what does not count may differ."""
+        always = (name for name, parameter in self.parameters.items() if not parameter.when)
+        return all(one.get(name) == other.get(name) for name in always) and self.active(one) == self.active(other)
+
     def recipe(self, drawn: Drawn) -> Recipe:
         """The base recipe with what is drawn and counts."""
         return with_values(self.base, self.active(drawn))
