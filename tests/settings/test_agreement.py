@@ -82,6 +82,9 @@ SEARCHES = {
     "sampler: grid\n  space: {batch_size: {low: 8, high: 9}, dropout: {low: 0, high: 0.5}}": [
         "3: search.space.dropout has endless values; for search.sampler 'grid' it must have a step or choices."
     ],
+    "sampler: grid\n  space: {batch_size: {low: 8, high: 9, log: true}}": [
+        "3: search.space.batch_size has log, whose values are no steps; for search.sampler 'grid' it must have choices."
+    ],
     "metric: [cost/seconds, accuracy]": [
         "2: search.metric has 'accuracy' behind the first; the others must be costs: cost/seconds, cost/parameters.",
         "2: search.metric is 'cost/seconds', which does not fit classification; it must be 'auto', 'accuracy', "
@@ -89,6 +92,9 @@ SEARCHES = {
     ],
     "metric: [accuracy, cost/seconds, cost/seconds]": [
         "2: search.metric has 'cost/seconds' twice; each may stand there once."
+    ],
+    "metric: [accuracy, cost/seconds]\n  pick: {}": [
+        "3: search.pick is {}; it must be 'knee' or limit at least one cost."
     ],
     "metric: [accuracy, cost/seconds]\n  pick: {cost/parameters: 3}": [
         "3: search.pick limits 'cost/parameters', which search.metric does not have; it must stand there."

@@ -196,6 +196,8 @@ def _objectives(params: Params) -> Iterator[Problem]:
         elif search.costs.count(name) > 1:
             yield Problem(where, f"search.metric has {shown(name)} twice; each may stand there once.")
             break
+    if search.pick == {}:
+        yield Problem(("search", "pick"), "search.pick is {}; it must be 'knee' or limit at least one cost.", (where,))
     for name in search.pick if isinstance(search.pick, dict) else ():
         if name not in search.costs:
             says = f"search.pick limits {shown(name)}, which search.metric does not have; it must stand there."
@@ -217,7 +219,9 @@ def _grid(params: Params) -> Iterator[Problem]:
     for name, vary in params.search.space.items():
         whole = name in flat(BASE) and number_type(recipe_field(name)) is int and not vary.log
         if vary.choices is None and vary.step is None and not whole:
-            says = f"search.space.{name} has endless values; for search.sampler 'grid' it must have a step or choices."
+            found = "log, whose values are no steps" if vary.log else "endless values"
+            must = "choices" if vary.log else "a step or choices"
+            says = f"search.space.{name} has {found}; for search.sampler 'grid' it must have {must}."
             yield Problem(("search", "space", name), says, (("search", "sampler"),))
 
 
