@@ -41,7 +41,8 @@ METRICS_OF_TASK: Mapping[str, tuple[str, ...]] = {  # the first is what `auto` m
 SMALLER_IS_BETTER = frozenset({"loss", "rmse", "mae"})
 
 UNITS_S = {"s": 1, "min": 60, "h": 3600}
-Duration = Annotated[str, Field(pattern=rf"^[1-9]\d*(\.\d+)? ?({'|'.join(UNITS_S)})$")]
+AMOUNT = r"([1-9]\d*(\.\d+)?|0\.\d*[1-9]\d*)"  # above 0
+Duration = Annotated[str, Field(pattern=rf"^{AMOUNT} ?({'|'.join(UNITS_S)})$")]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 

@@ -4,7 +4,9 @@ import time
 from pathlib import Path
 
 import optuna
+import pytest
 
+from assay.params import seconds_of
 from assay.search.about import study_name
 from assay.search.clock import SEARCHED, Clock
 from assay.search.study import Study
@@ -79,3 +81,14 @@ def test_without_a_budget_nothing_is_kept_and_the_name_is_the_same() -> None:
     assert not clock.out
     names = {study_name(p.search, p.recipe, "loss", "v") for p in (params_of(4), params_of(4, budget="90 s"))}
     assert len(names) == 1
+
+
+@pytest.mark.parametrize(("budget", "seconds"), [("0.5 h", 1800), ("0.25min", 15), ("1.5 h", 5400), ("90 s", 90)])
+def test_a_part_of_an_hour_is_a_time(budget: str, seconds: float) -> None:
+    assert seconds_of(params_of(4, budget=budget).search.budget or "") == seconds
+
+
+@pytest.mark.parametrize("budget", ["0 s", "0.0 h", "00.5 h", ".5 h", "-1 s", "1 day"])
+def test_no_time_at_all_is_refused(budget: str) -> None:
+    with pytest.raises(ValueError, match="budget"):
+        params_of(4, budget=budget)

@@ -79,6 +79,10 @@ SEARCHES = {
         "'balanced_accuracy', 'f1' or 'loss'."
     ],
     "epochs: 2\n  min_epochs: 3": ["3: search.min_epochs is 3; it must be at most the epochs of a trial, 2."],
+    "epochs: 3\n  space: {epochs: {choices: [2, 4, 9]}}": [
+        "3: search.space.epochs may be 4, but search.epochs is 3, the most of a trial; set search.epochs to null, or to as "
+        "many."
+    ],
     "sampler: grid\n  space: {batch_size: {low: 8, high: 9}, dropout: {low: 0, high: 0.5}}": [
         "3: search.space.dropout has endless values; for search.sampler 'grid' it must have a step or choices."
     ],

@@ -159,8 +159,15 @@ def _length(params: Params) -> Iterator[Problem]:
 
 
 def _length_in_space(params: Params) -> Iterator[Problem]:
-    """The longest warm-up that a trial may draw against the fewest epochs that it may have."""
+    """The most epochs that a trial may draw against the most that it may have, and the longest warm-up against the
+    fewest."""
     warmups, epochs = _drawn(params, "schedule.warmup"), _drawn(params, "epochs")
+    most = params.search.epochs or math.inf
+    for where, drawn in epochs:
+        if isinstance(drawn, (int, float)) and drawn > most:
+            says = f"search.space.epochs may be {briefly(drawn)}, but search.epochs is {most}, the most of a trial; "
+            yield Problem(where, f"{says}set search.epochs to null, or to as many.", (("search", "epochs"),))
+            break
     if warmups and epochs and any(params.search.space[name].when for name in ("schedule.warmup", "epochs")):
         return  # their conditions may keep the two apart
     numbers = [(where, value) for where, value in warmups if isinstance(value, (int, float))]
