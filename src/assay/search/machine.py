@@ -33,6 +33,7 @@ QUIET = {  # of a process that has not set them otherwise; each was seen to save
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_DISABLE_FAILURE_SIGNAL_HANDLER": "1",  # its six lines of addresses at SIGTERM, before our one
     "RAY_CHDIR_TO_TRIAL_DIR": "0",  # a trial stays in the working directory
     # Ray gives a worker only to who asks for its very environment, and Tune asks for one of its own: those that come up
     # with Ray would take seconds of the machine and never be used.
