@@ -6,7 +6,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,15 +23,18 @@ from waits import LIMIT_S, until
 pytestmark = pytest.mark.e2e
 
 PROGRAM = [sys.executable, str(Path(searches.__file__))]
+WATCH_S = 20  # between two looks at memory; a worker is up within it
 SILENT_S = 60  # of a trial; a loaded machine takes its time to begin one
 
 
 @contextmanager
-def searching(root: Path, workers: int, **search: Any) -> Iterator["subprocess.Popen[str]"]:
+def searching(
+    root: Path, workers: int, environment: Mapping[str, str] | None = None, **search: Any
+) -> Iterator["subprocess.Popen[str]"]:
     """A search in a process of its own; gone with the block."""
     command = [*PROGRAM, str(root), str(workers), json.dumps(search)]
-    pipe = subprocess.PIPE
-    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, start_new_session=True) as driver:
+    pipe, around = subprocess.PIPE, os.environ | (environment or {})
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, start_new_session=True, env=around) as driver:
         try:
             yield driver
         finally:
@@ -119,6 +122,33 @@ def test_where_memory_is_short_the_search_does_not_end(tmp_path: Path, undisturb
     ended = subprocess.run([*PROGRAM, str(tmp_path), "2"], env=environment, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr
     assert results(tmp_path) == results(undisturbed)
+
+
+def test_a_worker_that_rays_own_watch_over_memory_kills_costs_its_trial_alone(tmp_path: Path) -> None:
+    """The watch is off in a Ray of ours and on in a cluster; with this share it kills whatever runs, each so often."""
+    watch = {"RAY_memory_monitor_refresh_ms": str(1000 * WATCH_S), "RAY_memory_usage_threshold": "0.01"}
+    with searching(tmp_path, 1, watch, epochs=100_000) as driver:
+        until(lambda: reported(tmp_path) > 3, alive=driver)
+        before = journal(tmp_path).count(WORKER_LOST)
+        until(lambda: journal(tmp_path).count(WORKER_LOST) > before, alive=driver)
+        before = reported(tmp_path)
+        until(lambda: reported(tmp_path) > before, alive=driver)
+        driver.terminate()
+        said, wrong = driver.communicate(timeout=LIMIT_S)
+    assert driver.returncode == 128 + signal.SIGTERM, wrong
+    assert re.search(r"trial \d (begins anew|failed): its worker died: Ray killed it, since memory on its node", said)
+
+
+def test_sigterm_is_one_sentence_and_leaves_no_run_running(tmp_path: Path) -> None:
+    with searching(tmp_path, 1, epochs=100_000) as driver:
+        until(lambda: reported(tmp_path) > 3, alive=driver)
+        driver.terminate()
+        _, wrong = driver.communicate(timeout=LIMIT_S)
+    assert driver.returncode == 128 + signal.SIGTERM, wrong
+    assert [line for line in wrong.splitlines() if not line.startswith("search ")] == [
+        "Stopped from outside; what is done is kept. Run the same command again to go on."
+    ]
+    assert statuses(tmp_path) == {("search", "KILLED"): 1, ("trial 000", "KILLED"): 1}
 
 
 def test_where_the_ray_of_this_machine_dies_it_is_said_and_the_same_command_goes_on(

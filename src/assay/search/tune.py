@@ -3,13 +3,15 @@ state of its own: what Tune knows dies with it.
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
 import ray
 from ray import tune
-from ray.exceptions import RayActorError
+from ray.air.execution._internal.actor_manager import RayActorManager
+from ray.exceptions import OutOfMemoryError, RayActorError, RayTaskError
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
@@ -99,7 +101,8 @@ def run_trials(
             checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
         ),
     )
-    tuner.fit()
+    with _every_death_told():
+        tuner.fit()
     if jobs.broken is not None:
         raise jobs.broken
 
@@ -239,6 +242,32 @@ class Judge(FIFOScheduler):
 
     def __getstate__(self) -> dict[str, Any]:
         return {}
+
+
+@contextmanager
+def _every_death_told() -> Iterator[None]:
+    """Let Tune take whatever Ray ended for dead. It knows actors that died, and goes down with anything else, as where
+    the watch of a node over its memory, which a cluster has and a local Ray of ours has not, killed a worker."""
+
+    def told(failed: Callable[..., None]) -> Callable[..., None]:
+        return lambda manager, *, exception, **of: failed(manager, exception=_as_death(exception), **of)
+
+    before = {name: getattr(RayActorManager, name) for name in ("_actor_start_failed", "_actor_task_failed")}
+    for name, failed in before.items():
+        setattr(RayActorManager, name, told(failed))
+    try:
+        yield
+    finally:
+        for name, failed in before.items():
+            setattr(RayActorManager, name, failed)
+
+
+def _as_death(error: Exception) -> Exception:
+    if isinstance(error, RayActorError | RayTaskError):
+        return error
+    if isinstance(error, OutOfMemoryError):  # Ray's own words have a node's numbers in them, and no two are the same
+        return RayActorError(error_msg="Ray killed it, since memory on its node was running out")
+    return RayActorError(error_msg=str(error))
 
 
 def _worker_of(tune_controller: Any, trial: Trial) -> Any | None:
