@@ -27,6 +27,8 @@ WRONG = {  # params.yaml → the sentence, after `params.yaml:`
     SEARCH + "  storage: foo://x": "4: search.storage is 'foo://x'; it cannot be opened (",
     SEARCH + "  storage: sqlite:///nowhere/x.db": "4: search.storage is 'sqlite:///nowhere/x.db'; there is no such",
     SEARCH + "  storage: sqlite:///garbage.db": "4: search.storage is 'sqlite:///garbage.db'; it cannot be opened (",
+    SEARCH + "  storage: sqlite:///animals": "4: search.storage is 'sqlite:///animals'; it cannot be opened (",
+    SEARCH + "  storage: 'sqlite://'": "4: search.storage is 'sqlite://', which names no file, so its study would be",
     SEARCH + "  from: [41c2816d801c]": "4: search.from has '41c2816d801c', which is no study here; it must be []",
     SEARCH + "  resources: {cpu: 9999}": "4: search.resources.cpu is 9999; this machine has ",
     SEARCH + "  resources: {gpu: 64}": "4: search.resources.gpu is 64; this machine has ",

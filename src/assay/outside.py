@@ -82,13 +82,13 @@ def _storage(uri: str) -> None:
     """Whether the study's database answers; one of sqlite that is not there yet needs its folder."""
     import sqlalchemy  # this and Optuna take 0.6 s, of those who have set one
 
-    from assay.search.store import refuse_network, translated
+    from assay.search.store import refuse_place, translated
 
     with translated(uri, Path()):
-        refuse_network(uri)
+        refuse_place(uri)
         url = sqlalchemy.make_url(uri)
-        if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():
-            if not url.database or not Path(url.database).parent.is_dir():
+        if url.get_backend_name() == "sqlite" and not Path(str(url.database)).exists():
+            if not Path(str(url.database)).parent.is_dir():
                 raise InputError(f"search.storage is {address.masked(uri)!r}; there is no such folder; make it first.")
             return
         limit = {"connect_timeout": ANSWER_S} if url.get_backend_name() in ("postgresql", "mysql") else {}

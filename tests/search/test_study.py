@@ -225,6 +225,11 @@ def test_a_database_that_does_not_answer_is_one_sentence(tmp_path: Path) -> None
         opened(tmp_path, storage="nosuch://here")
 
 
+def test_a_database_that_forgets_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"search\.storage is 'sqlite:///:memory:', which names no file, so its study"):
+        opened(tmp_path, storage="sqlite:///:memory:")
+
+
 def test_a_search_that_runs_is_not_run_twice(tmp_path: Path) -> None:
     with opened(tmp_path), pytest.raises(InputError, match="this search is running already"):
         opened(tmp_path)

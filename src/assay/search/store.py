@@ -145,22 +145,28 @@ def database(address: str) -> RDBStorage:
     """The database at `address`.
 
     Raises:
-        InputError: it is sqlite on a network file system.
+        InputError: it is sqlite on a network file system or in memory.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    refuse_network(address)
+    refuse_place(address)
     return RDBStorage(address, engine_kwargs={"pool_pre_ping": True, "connect_args": connecting(address)})
 
 
-def refuse_network(address: str) -> None:
-    """Refuse sqlite on a network file system: its locks do not hold there, and two machines would damage it.
+def refuse_place(address: str) -> None:
+    """Refuse sqlite on a network file system: its locks do not hold there, and two machines would damage it. Refuse it
+    in memory too, where it ends with its driver.
 
     Raises:
         InputError: it is.
     """
     url = make_url(address)
-    if url.get_backend_name() != "sqlite" or not url.database:
+    if url.get_backend_name() != "sqlite":
         return
+    if url.database in (None, "", ":memory:"):
+        raise InputError(
+            f"search.storage is {masked(address)!r}, which names no file, so its study would be forgotten; it must be "
+            "a database that lasts, as sqlite:///study.db, or null."
+        )
     if (kind := network_file_system(Path(url.database))) is not None:
         raise InputError(
             f"search.storage is {masked(address)!r}; {url.database} is on a network file system ({kind}), which "
