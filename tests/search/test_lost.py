@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ import pytest
 import searches
 from assay.search.study import WORKER_LOST
 from clones import named
+from databases import postgresql, programs
 from searches import WORKER, journal, results, statuses
 from waits import LIMIT_S, until
 
@@ -149,6 +150,23 @@ def test_sigterm_is_one_sentence_and_leaves_no_run_running(tmp_path: Path) -> No
         "Stopped from outside; what is done is kept. Run the same command again to go on."
     ]
     assert statuses(tmp_path) == {("search", "KILLED"): 1, ("trial 000", "KILLED"): 1}
+
+
+def test_where_the_studys_database_goes_away_it_is_said(tmp_path: Path) -> None:
+    if (below := programs()) is None:
+        pytest.skip("there is no PostgreSQL on this machine")
+    store = tmp_path / "mlruns/mlflow.db"
+    with ExitStack() as life:
+        with postgresql(below) as address:
+            driver = life.enter_context(searching(tmp_path, 1, epochs=100_000, storage=address))
+            until(lambda: store.exists() and ("trial 000", "RUNNING") in statuses(tmp_path), alive=driver)
+        _, wrong = driver.communicate(timeout=LIMIT_S)
+    assert driver.returncode == 2, wrong
+    assert re.search(
+        r"search\.storage is '\S+'; it does not answer any more \(.*\); what is done is kept\. Run the", wrong
+    )
+    assert "Traceback" not in wrong
+    assert "RUNNING" not in {status for _name, status in statuses(tmp_path)}
 
 
 def test_where_the_ray_of_this_machine_dies_it_is_said_and_the_same_command_goes_on(

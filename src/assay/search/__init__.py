@@ -101,6 +101,7 @@ def _searched(
     from assay.metric import better, resolve_metric
     from assay.search.finale import finals_of
     from assay.search.machine import Machine
+    from assay.search.store import answering
     from assay.search.study import Study
     from assay.tracking import ending
 
@@ -110,7 +111,7 @@ def _searched(
         if search.earlier and not study.resumed:
             _say_first(study)
         parent = _parent(study, tracker, data.about.version)
-        with ending(parent):
+        with ending(parent), answering(search.storage):
             runs = _Runs(params, data, root, study, tracker, parent, kin)
             trials = study.left or study.waiting
             finals = None if trials else finals_of(study, search.finals)

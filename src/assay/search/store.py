@@ -14,10 +14,12 @@ import optuna
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from sqlalchemy import make_url
+from sqlalchemy.exc import InterfaceError, OperationalError
 
 from assay.errors import InputError
 from assay.lease import DatabaseLease, Superseded, connecting, is_leased
 from assay.search.mounts import network_file_system
+from assay.terminal import GO_ON
 from assay.tracking.address import masked
 
 GLANCE_S = 0.5  # who only looks whether a lease is held holds it for far less
@@ -187,6 +189,26 @@ def translated(address: str | None, journal: Path) -> Iterator[None]:
             "it must be a database that answers." if address is not None else "delete it to search from the beginning."
         )
         raise InputError(f"{what} cannot be opened ({first_line(str(error))}); {remedy}") from error
+
+
+@contextmanager
+def answering(address: str | None) -> Iterator[None]:
+    """Around a search on a study that was opened: a database that goes away meanwhile is a sentence.
+
+    Raises:
+        InputError: it went away, or takes nothing more, as sqlite on a full disk.
+    """
+    try:
+        yield
+    except Exception as error:  # border to Optuna and to Tune, which make errors of their own of the database's
+        below: BaseException | None = error
+        while below is not None and not isinstance(below, OperationalError | InterfaceError):
+            below = below.__cause__ or below.__context__
+        if address is None or below is None:
+            raise
+        raise InputError(
+            f"search.storage is {masked(address)!r}; it does not answer any more ({first_line(str(below))}); {GO_ON}"
+        ) from error
 
 
 def _cut_torn_line(journal: Path) -> None:
