@@ -55,6 +55,7 @@ def reported(root: Path) -> int:
 def ended(driver: "subprocess.Popen[str]") -> str:
     said, wrong = driver.communicate(timeout=LIMIT_S)
     assert driver.returncode == 0, wrong
+    assert all(line.startswith("search ") for line in wrong.splitlines()), wrong  # the progress, and no word of Ray's
     return said
 
 

@@ -2,6 +2,7 @@
 state of its own: what Tune knows dies with it.
 """
 
+import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -101,6 +102,9 @@ def run_trials(
             checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
         ),
     )
+    logging.getLogger("ray.tune.tune").setLevel(
+        logging.CRITICAL
+    )  # it ends with an error of its own where a worker was lost
     with _every_death_told():
         tuner.fit()
     if jobs.broken is not None:
