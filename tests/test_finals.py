@@ -185,6 +185,15 @@ def test_where_all_are_the_same_the_base_recipe_wins() -> None:
     assert verdict.winner.number == 0 and not verdict.shown and verdict.winner.score == pytest.approx(0.5)
 
 
+@pytest.mark.parametrize("num", [2, 5, 7])
+def test_where_all_are_the_same_on_every_seed_the_base_recipe_wins(num: int) -> None:
+    """Of seeds that differ something is left over in the last digits, which is no lead."""
+    finals = finals_of([0.8234] * num)
+    play(finals, lambda _number, seed: [0.8300, 0.8473, 0.8419, 0.8167, 0.8738][seed])
+    assert finals.verdict(0.95).winner.number == 0
+    assert "No other trial is better than the base recipe" in said(finals.verdict(0.95))
+
+
 def test_a_winner_that_is_not_shown_to_be_better_is_called_so() -> None:
     finals = finals_of([0.0, 0.3])
     play(finals, lambda number, seed: [0.0, 0.3][number] + [1, -1, 2, -2, 0][seed] * (1 if number else -0.5))

@@ -33,6 +33,7 @@ RATIOS = np.array([1e-3, *np.geomspace(0.1, 12, 13)])  # candidates' spread in s
 STANDS_OUT, TIMES_WIDER = 0.05, 10.0  # chance that a given candidate does, and by what
 NEGLIGIBLE = 1e-7  # weight of a grid point, beside the heaviest; most are, and each costs time
 LEAST = 1e-18  # sum of squares of runs that all agree, after scaling
+ROUNDING = 1e-9  # a lead below it is none, after scaling: candidates with equal runs
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,7 @@ class Effects:
         """By how much `name` is better than `other`."""
         mean, spread = self._difference(name, other)
         value = float(self.weights @ mean)
+        value = value if abs(value) > ROUNDING else 0.0
         low = min(value, self._quantile(mean, spread, (1 - confidence) / 2))
         high = max(value, self._quantile(mean, spread, (1 + confidence) / 2))
         return Interval(self.scale * value, self.scale * low, self.scale * high)
