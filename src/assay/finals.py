@@ -225,6 +225,18 @@ def said(verdict: Verdict) -> str:
     return " ".join(filter(None, [_said_of_base(verdict), _said_of_score(verdict)]))
 
 
+def said_beside(verdict: Verdict) -> str:
+    """How sure it is that the winner is better, than the base recipe and than the runner-up; empty: it met nobody."""
+    told = []
+    if verdict.p_better is not None:
+        told.append(f"better than the base recipe with a probability of {verdict.p_better:.1%}")
+    if verdict.runner_up is not None and verdict.over_runner_up is not None:
+        by = verdict.over_runner_up
+        interval = f"{verdict.confidence:.0%} interval {by.low:+.4g} to {by.high:+.4g}"
+        told.append(f"better than the runner-up, trial {verdict.runner_up.number}, by {by.value:.4g} ({interval})")
+    return f"The winner is {' and '.join(told)}." if told else ""
+
+
 def _said_of_base(verdict: Verdict) -> str:
     who = f"Trial {verdict.winner.number}"
     if verdict.base is None:

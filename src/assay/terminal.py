@@ -174,6 +174,11 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
+def numbered(count: int, what: str) -> str:
+    """`1 trial`, `3 trials`."""
+    return f"{count} {what}{'' if count == 1 else 's'}"
+
+
 def table(title: str, rows: Iterable[tuple[str, ...]], header: tuple[str, ...] | None = None) -> None:
     """A short table, drawn by rich; as wide as it needs where there is no terminal."""
     from rich import box

@@ -1,17 +1,22 @@
 """The page of a search: it shows every trial, says in words what it draws, and needs no network."""
 
 import re
+from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.transforms import Bbox
 from PIL import Image
 
+from assay.finals import Finals
 from assay.search import page, pictures
 from assay.search.page.charts import Seen
-from assay.search.page.svg import Scale, round_values
+from assay.search.page.svg import Scale, as_words, round_values
 from assay.search.page.timeline import round_times, timeline
-from assay.search.select import Choice, winner
+from assay.search.select import Choice, second_half, winner
 from assay.search.stays import Clock
 from assay.search.study import Study
 from assay.search.trial import Stay
@@ -258,3 +263,88 @@ def test_the_range_that_matters_has_no_room_for_what_is_not_there(
     others: list[float], sign: int, low: float, high: float
 ) -> None:
     assert pictures.range_that_matters([0.5, 0.9], others, sign) == pytest.approx((low, high))
+
+
+def words_of(figure: Figure) -> list[tuple[str, Bbox]]:
+    """What stands on a picture along its axes, and where."""
+    FigureCanvasAgg(figure).draw()
+    found = []
+    for axis in (axis for axes in figure.axes if axes.get_visible() for axis in (axes.xaxis, axes.yaxis)):
+        low, high = sorted(axis.get_view_interval())
+        ticks = [tick for tick in [*axis.get_major_ticks(), *axis.get_minor_ticks()] if low <= tick.get_loc() <= high]
+        found += [each for tick in ticks for each in (tick.label1,) if each.get_visible() and each.get_text()]
+    return [(each.get_text(), each.get_window_extent()) for each in found]
+
+
+def drawn(drawing: Callable[..., None], study: Study) -> list[tuple[str, Bbox]]:
+    figure = Figure(figsize=(9, 4.2), layout="constrained")
+    drawing(figure, study, study.tried(), winner(study))
+    return words_of(figure)
+
+
+BACKBONES = ["tf_efficientnet_lite0", "tf_efficientnet_lite1", "tf_efficientnet_lite2", "cnn"]
+OPTIMIZERS = ["adam", "adamw", "nadam", "rmsprop", "sgd", "momentum", "nesterov", "adagrad", "lion"]
+WORDY = {
+    "backbone": {"choices": BACKBONES},
+    "optimizer.name": {"choices": OPTIMIZERS},
+    "optimizer.lr": {"low": 1e-3, "high": 9e-3, "log": True},
+    "regularization.l1": {"low": 1e-8, "high": 1e-1, "log": True},
+}
+
+
+def test_values_below_a_slice_stand_in_full_and_not_on_each_other(tmp_path: Path) -> None:
+    with opened(tmp_path, 9, space=WORDY) as study:
+        timed(study)
+        words = drawn(pictures._slices, study)
+        text = written(study, tmp_path)
+    assert {*BACKBONES, *OPTIMIZERS} <= {word for word, _ in words}
+    for at, (word, box) in enumerate(words):
+        assert not [other for other, place in words[at + 1 :] if box.overlaps(place)], word
+    assert all(text.count(f">{choice}</text>") == 2 for choice in [*BACKBONES, *OPTIMIZERS]), "slices, which values led"
+
+
+@pytest.mark.parametrize("drawing", [pictures._history, pictures._curves, pictures._timeline])
+def test_of_one_trial_whole_numbers_stay_whole_and_are_said_once(tmp_path: Path, drawing: Callable[..., None]) -> None:
+    with opened(tmp_path, 1) as study:
+        timed(study)
+        words = [word for word, _ in drawn(drawing, study)]
+        assert "1 trial (1 complete), 1 epoch." in written(study, tmp_path)
+    assert len(set(words)) == len(words)
+    assert ("1" if drawing != pictures._history else "0") in words
+
+
+def test_the_winner_of_the_finals_is_not_called_the_best_of_the_search(tmp_path: Path) -> None:
+    with opened(tmp_path, 6) as study:
+        timed(study)
+        figure = Figure(layout="constrained")
+        pictures._history(figure, study, study.tried(), study.tried()[2])
+    assert figure.axes[0].get_title(loc="left") == "6 trials; trial 2 won, accuracy 0.5200 in search"
+
+
+def test_the_page_says_how_sure_the_finals_are_and_what_more_trials_might_bring(tmp_path: Path) -> None:
+    with opened(tmp_path, 8, pruner="none") as study:
+        drive(study)
+        finals = Finals("small", {each.number: each.score for each in study.tried()}, 1, 0)
+        while wanted := finals.wanted():
+            for number, seed in wanted:
+                finals.tell(number, seed, 0.5 + number / 100 + ((7 * number + 3 * seed) % 5) / 200)
+        verdict = finals.verdict(0.95)
+        text = page.write_page(study, Choice(winner(study), finals, verdict), tmp_path).read_text(encoding="utf-8")
+        brought = second_half(study)
+    assert verdict.p_better is not None and verdict.over_runner_up is not None and verdict.runner_up is not None
+    by = verdict.over_runner_up
+    assert f"than the base recipe with a probability of {verdict.p_better:.1%} and better than the runner-up" in text
+    assert f"trial {verdict.runner_up.number}, by {by.value:.4g} (95% interval {by.low:+.4g} to {by.high:+.4g})" in text
+    assert f"The second half of them made the best score better by {brought:.4g}." in text
+
+
+@pytest.mark.parametrize(
+    ("ticks", "words"),
+    [
+        ([0.9, 0.95, 1.0], ["0.9", "0.95", "1"]),
+        ([0.9309, 0.93095, 0.931], ["0.9309", "0.93095", "0.931"]),
+        ([5], ["5"]),
+    ],
+)
+def test_ticks_that_differ_are_said_so(ticks: list[float], words: list[str]) -> None:
+    assert as_words(ticks) == words

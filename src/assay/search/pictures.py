@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from assay.search.front import front_of
@@ -16,7 +16,8 @@ from assay.search.importance import FEWEST, importance_of
 from assay.search.space import place_of
 from assay.search.stays import CUT, Clock, at_work, mark, rows_of, stays_of
 from assay.search.study import Study
-from assay.search.trial import BASE_NUMBER, COMPLETE, FAILED, PRUNED, Tried
+from assay.search.trial import BASE_NUMBER, COMPLETE, FAILED, PRUNED, Tried, short
+from assay.terminal import numbered
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,6 +28,8 @@ SLICES_ACROSS = 4
 DPI = 120
 NAMES = ("history.png", "importance.png", "parallel.png", "slices.png", "curves.png", "pareto.png", "timeline.png")
 ROW_INCHES, TALLEST_INCHES = 0.32, 9  # of the timeline: a worker, all of them at most
+ACROSS = 24  # letters of choices that have room side by side below a slice
+SLANTED = 8  # parameters: with more their names stand steeper
 NUMBERED = 0.025  # of its length: the shortest trial that has its number written in it
 
 
@@ -52,7 +55,9 @@ def draw_nothing(out: Path) -> None:
 
 
 def _history(figure: Figure, study: Study, tried: Sequence[Tried], won: Tried) -> None:
-    axes = _axes(figure, f"{len(tried)} trials, best {study.metric} {won.score:.4f} (trial {won.number})")
+    axes = _axes(
+        figure, f"{numbered(len(tried), 'trial')}; trial {won.number} won, {study.metric} {won.score:.4f} in search"
+    )
     complete = [each for each in tried if each.state == COMPLETE]
     stopped = [each for each in tried if each.state in (PRUNED, FAILED)]
     axes.scatter([p.number for p in complete], [p.score for p in complete], c=BLUE, label="complete", zorder=3, s=36)
@@ -70,8 +75,8 @@ def _history(figure: Figure, study: Study, tried: Sequence[Tried], won: Tried) -
         axes.scatter([each.number], [shown], c=PALE, marker=marker, zorder=3, s=36)
     axes.scatter([], [], c=PALE, marker="v", label="stopped early (at the edge: outside)")
     axes.set(xlabel="trial", ylabel=f"validation {study.metric}")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.legend(frameon=False)
+    axes.xaxis.set_major_locator(_whole())
+    axes.legend(framealpha=0.8, edgecolor="none")
 
 
 def _importance(figure: Figure, study: Study, tried: Sequence[Tried], _won: Tried) -> None:
@@ -94,7 +99,9 @@ def _parallel(figure: Figure, study: Study, tried: Sequence[Tried], won: Tried) 
     names = list(study.space.varying)
     axes = _axes(figure, f"which values led where: lines are trials, coloured by {study.metric}")
     values = [each.score for each in tried]
-    scale = Normalize(*np.quantile(values, [0.5, 1] if study.sign > 0 else [0, 0.5]))
+    low, high = np.quantile(values, [0.5, 1] if study.sign > 0 else [0, 0.5])
+    alike = 1e-3 if high <= low else 0.0  # all are as good as the best
+    scale = Normalize(low - alike * (study.sign > 0), high + alike * (study.sign < 0))
     colours = _colours(study)
     for each in sorted(tried, key=lambda one: study.sign * one.score):
         counts = each.drawn.keys() & study.values_of(each.number, each.drawn).keys()
@@ -103,26 +110,27 @@ def _parallel(figure: Figure, study: Study, tried: Sequence[Tried], won: Tried) 
         width, alpha = (3.0, 1.0) if each.number == won.number else (1.3, 0.85 if each.state == COMPLETE else 0.35)
         axes.plot(places, color=colours(scale(each.score)), linewidth=width, alpha=alpha, marker="o", markersize=3)
     for at, name in enumerate(names):
-        _label_axis(axes, at, study.space.distributions[name])
+        _label_axis(axes, at, study.space.distributions[name], max(6, 110 // len(names)))
     axes.set(xticks=range(len(names)), yticks=[], ylim=(-0.1, 1.1), xlim=(-0.3, max(len(names) - 0.4, 0.7)))
-    axes.set_xticklabels(names, rotation=20, ha="right")
+    axes.set_xticklabels(names, rotation=20 if len(names) <= SLANTED else 50, ha="right", rotation_mode="anchor")
     axes.spines[:].set_visible(False)
     bar = figure.colorbar(_mappable(scale, study), ax=axes, pad=0.01, extend="min" if study.sign > 0 else "max")
     bar.set_label(f"{study.metric} (thick: the winner)")
     bar.outline.set_visible(False)
 
 
-def _label_axis(axes: "Axes", at: int, distribution: BaseDistribution) -> None:
-    """One upright line with its ends, or its choices, written beside it."""
+def _label_axis(axes: "Axes", at: int, distribution: BaseDistribution, room: int) -> None:
+    """One upright line with its ends, or its choices, written beside it in `room` letters."""
     axes.axvline(at, color=PALE, linewidth=1, zorder=0)
     if isinstance(distribution, CategoricalDistribution):
-        marks = [(place_of(distribution, choice), str(choice)) for choice in distribution.choices]
+        marks = [(place_of(distribution, choice), short(choice)) for choice in distribution.choices]
     else:
         assert isinstance(distribution, (IntDistribution, FloatDistribution))
         marks = [(0.0, f"{distribution.low:g}"), (1.0, f"{distribution.high:g}")]
     for place, text in marks:
+        words = shortened(text, room)
         axes.annotate(
-            text[:14], (at, place), xytext=(4, 0), textcoords="offset points", fontsize=7.5, color=GREY, va="center"
+            words, (at, place), xytext=(4, 0), textcoords="offset points", fontsize=7.5, color=GREY, va="center"
         )
 
 
@@ -133,7 +141,8 @@ def _slices(figure: Figure, study: Study, tried: Sequence[Tried], won: Tried) ->
         _say(figure, "slices: nothing varies")
         return
     rows = -(-len(varying) // SLICES_ACROSS)
-    figure.set_size_inches(9, 2.1 * rows + 0.4)
+    longest = max((len(word) for each in varying.values() for word in _upright_words(each)), default=0)
+    figure.set_size_inches(9, (2.1 + 0.07 * longest) * rows + 0.4)
     grid = figure.subplots(rows, SLICES_ACROSS, squeeze=False, sharey=True)
     complete = [each.score for each in tried if each.state == COMPLETE]
     limits = range_that_matters(complete or [won.score], [each.score for each in tried], study.sign)
@@ -146,6 +155,7 @@ def _slices(figure: Figure, study: Study, tried: Sequence[Tried], won: Tried) ->
         _scale_across(axes, distribution)
         axes.set_title(name, fontsize=9)
         axes.set_ylim(*limits)
+        axes.ticklabel_format(axis="y", useOffset=False)
         axes.tick_params(labelsize=7)
         axes.spines[["top", "right"]].set_visible(False)
     for axes in grid.flat[len(varying) :]:
@@ -158,10 +168,28 @@ def _slices(figure: Figure, study: Study, tried: Sequence[Tried], won: Tried) ->
 def _scale_across(axes: "Axes", distribution: BaseDistribution) -> None:
     """Choices by their names, a logarithm where the range has one."""
     if isinstance(distribution, CategoricalDistribution):
-        axes.set_xticks(range(len(distribution.choices)), [str(choice)[:9] for choice in distribution.choices])
-        axes.set_xlim(-0.5, len(distribution.choices) - 0.5)
+        words, turned = [short(choice) for choice in distribution.choices], _upright_words(distribution)
+        axes.set_xticks(range(len(words)), turned or words, rotation=90 if turned else 0)
+        axes.set_xlim(-0.5, len(words) - 0.5)
     elif isinstance(distribution, (IntDistribution, FloatDistribution)) and distribution.log:
         axes.set_xscale("log")
+        steps = (1.0, 2.0, 5.0) if distribution.high / distribution.low <= 100 else (1.0,)
+        axes.xaxis.set_major_locator(LogLocator(subs=steps, numticks=5))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axes.xaxis.set_minor_formatter(NullFormatter())
+
+
+def _upright_words(distribution: BaseDistribution) -> list[str]:
+    """The choices, where they have no room side by side."""
+    if not isinstance(distribution, CategoricalDistribution):
+        return []
+    words = [short(choice) for choice in distribution.choices]
+    return [shortened(word, 40) for word in words] if max(map(len, words)) * len(words) > ACROSS else []
+
+
+def shortened(text: str, room: int) -> str:
+    """With its end, in which names of one family differ."""
+    return text if len(text) <= room else f"{text[: room // 2 - 1]}…{text[len(text) - (room - room // 2) :]}"
 
 
 def _curves(figure: Figure, study: Study, tried: Sequence[Tried], won: Tried) -> None:
@@ -180,8 +208,8 @@ def _curves(figure: Figure, study: Study, tried: Sequence[Tried], won: Tried) ->
     complete = [value for each in tried if each.state == COMPLETE for value in each.curve.values()]
     _focus(axes, study, complete, [value for each in tried for value in each.curve.values()])
     axes.set(xlabel="epoch", ylabel=f"validation {study.metric}")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.legend(frameon=False)
+    axes.xaxis.set_major_locator(_whole())
+    axes.legend(framealpha=0.8, edgecolor="none")
 
 
 def _pareto(figure: Figure, study: Study, tried: Sequence[Tried], won: Tried) -> None:
@@ -212,7 +240,9 @@ def _timeline(figure: Figure, study: Study, _tried: Sequence[Tried], won: Tried)
         return
     clock, rows = Clock([stay for _, stay in ran]), rows_of(ran)
     figure.set_size_inches(9, 1.3 + min(ROW_INCHES * len(rows), TALLEST_INCHES))
-    axes = _axes(figure, f"{len(ran)} trials; they ran in {at_work(ran, clock, len(rows)):.0%} of the workers' time")
+    axes = _axes(
+        figure, f"{numbered(len(ran), 'trial')} ran in {at_work(ran, clock, len(rows)):.0%} of the workers' time"
+    )
     for each, stay in ran:
         colour = ORANGE if each.number == won.number else BLUE if each.state == COMPLETE else PALE
         begin, length = clock(stay.begin), clock(stay.end) - clock(stay.begin)
@@ -222,7 +252,7 @@ def _timeline(figure: Figure, study: Study, _tried: Sequence[Tried], won: Tried)
     for since, _ in clock.cuts:
         axes.axvline(clock(since) + CUT / 2 * clock.length, color=GREY, linestyle="--", linewidth=1)
     axes.set(xlabel="time worked", xlim=(0, max(clock.length, 1e-3)), ylabel="worker", ylim=(len(rows) - 0.5, -0.5))
-    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.yaxis.set_major_locator(_whole())
     axes.yaxis.set_major_formatter(lambda row, _: f"{row + 1:.0f}")
     axes.xaxis.set_major_formatter(lambda time, _: mark(time))
 
@@ -245,7 +275,13 @@ def _axes(figure: Figure, title: str) -> "Axes":
     axes: Axes = figure.subplots()
     axes.set_title(title, loc="left", fontsize=11)
     axes.spines[["top", "right"]].set_visible(False)
+    axes.ticklabel_format(axis="y", useOffset=False)  # a value is read off where it stands
     return axes
+
+
+def _whole() -> MaxNLocator:
+    """Whole numbers, also where there is one alone."""
+    return MaxNLocator(integer=True, min_n_ticks=1)
 
 
 def _say(figure: Figure, text: str) -> None:

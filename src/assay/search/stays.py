@@ -49,7 +49,7 @@ def at_work(ran: Sequence[Ran], clock: Clock, workers: int) -> float:
 
 def mark(time: float) -> str:
     """A time beside an axis."""
-    return f"{time:.2g} s" if 0 < time < 1 else duration(time).removesuffix(" 0 s").removesuffix(" 0 min")
+    return f"{time:.2g} s" if 0 < time < 10 else duration(time).removesuffix(" 0 s").removesuffix(" 0 min")
 
 
 def _merged(stays: Sequence[Stay]) -> list[tuple[float, float]]:

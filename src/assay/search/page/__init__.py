@@ -14,9 +14,10 @@ from assay.params import flat
 from assay.search.page import charts
 from assay.search.page.charts import Seen
 from assay.search.page.timeline import timeline
-from assay.search.select import Choice
+from assay.search.select import Choice, second_half
 from assay.search.study import Study
 from assay.search.trial import BASE_NUMBER, COMPLETE, FAILED, PRUNED, Tried, short
+from assay.terminal import numbered
 
 NAME = "report.html"
 MOST = 1000  # trials in the pictures: beyond it a browser gets slow and nobody sees more
@@ -73,11 +74,18 @@ def _head(study: Study, choice: Choice, tried: Sequence[Tried]) -> str:
     epochs = sum(len(each.curve) for each in tried)
     said = f"Trial {won.number} won: validation {study.metric} <b>{won.score:.4f}</b> in search{beside}."
     legend = "".join(f'<span><i class="key {kind}"></i>{words}</span>' for kind, words in LEGEND)
+    counted = f"{numbered(len(tried), 'trial')} ({counted}), {numbered(epochs, 'epoch')}."
     return (
         f"<header><h1>Search <code>{study.name}</code></h1><p class=lead>{said}</p>"
-        f"<p>{len(tried)} trials ({counted}), {epochs} epochs. {_flatters(choice)}</p>"
+        f"<p>{counted} {_brought(study)}{_flatters(choice)}</p>"
         f"{_changes(study, won)}<p class=legend>{legend}</p></header>"
     )
+
+
+def _brought(study: Study) -> str:
+    """What twice the budget might bring."""
+    by = second_half(study)
+    return "" if by is None else f"The second half of them made the best score better by {by:.4g}. "
 
 
 def _flatters(choice: Choice) -> str:

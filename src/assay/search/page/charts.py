@@ -2,22 +2,25 @@
 says of itself in words; computes no figure that pictures.py has.
 """
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
-from assay.finals import Finals, Verdict, said
+from assay.finals import Finals, Verdict, said, said_beside
 from assay.search.front import front_of
 from assay.search.importance import FEWEST, importance_of
-from assay.search.page.svg import Chart, Scale
-from assay.search.pictures import range_that_matters
+from assay.search.page.svg import Chart, Scale, as_words
+from assay.search.pictures import range_that_matters, shortened
 from assay.search.space import place_of
 from assay.search.study import Study
 from assay.search.trial import BASE_NUMBER, COMPLETE, FAILED, PRUNED, Tried, short
+from assay.terminal import numbered
 
 HALF, WHOLE, TALL = 640, 1300, 300  # pixels: of two side by side, of one alone; height
+LETTER = 6.4  # pixels of a letter on an axis, about
 LEFT, RIGHT, TOP, BOTTOM = 56, 16, 34, 44  # around the place of the marks
 PALEST, DEEPEST = (214, 222, 230), (8, 48, 107)  # of the worst and of the best
 
@@ -83,8 +86,8 @@ def history(seen: Seen) -> str:
         chart.text(across(each.number), TALL - BOTTOM - 4, "×", kind="tick")
     ended = {state: sum(each.state == state for each in seen.tried) for state in (COMPLETE, PRUNED, FAILED)}
     counts = ", ".join(f"{count} {state}" for state, count in ended.items() if count)
-    won = f"The best is trial {seen.won.number} with {seen.study.metric} {seen.won.score:.4f}."
-    return chart.svg(f"The value of each of {len(seen.tried)} trials ({counts}) by its number. {won}")
+    won = f"Trial {seen.won.number} won, with {seen.study.metric} {seen.won.score:.4f} in search."
+    return chart.svg(f"The value of each of {numbered(len(seen.tried), 'trial')} ({counts}) by its number. {won}")
 
 
 def curves(seen: Seen) -> str:
@@ -128,7 +131,8 @@ def finals(seen: Seen, finals: Finals, verdict: Verdict) -> tuple[str, str]:
         if number in worth:
             chart.line([(across(worth[number]), y - 10), (across(worth[number]), y + 10)], "best")
     how = "Dots: runs on fresh seeds. ×: what the search said. Upright: what it is worth, drawn back by its luck."
-    return chart.svg(f"{how} {said(verdict)}"), how
+    beside = said_beside(verdict)
+    return chart.svg(f"{how} {said(verdict)} {beside}".strip()), f"{how} {beside}".strip()
 
 
 def fronts(seen: Seen) -> Iterator[tuple[str, str]]:
@@ -140,9 +144,7 @@ def fronts(seen: Seen) -> Iterator[tuple[str, str]]:
         costs = [each.costs[name] for each in seen.valued]
         across = Scale(min(costs), max(costs), left + 12, width - 20, log=max(costs) > min(costs))
         up = seen.focus([each.score for each in front], [each.score for each in seen.valued], height - 28, 16)
-        for tick in up.ticks(4):
-            chart.line([(left, up(tick)), (width - 8, up(tick))], "grid")
-            chart.text(left - 5, up(tick) + 4, short(tick), "end", "tick")
+        chart.grid(up, left, width - 8, up.ticks(4))
         chart.across(across, height - 28, "", [(tick, short(tick)) for tick in across.ticks(3)])
         line = sorted((each.costs[name], each.score) for each in front)
         chart.line([(across(cost), up(value)) for cost, value in line], "best")
@@ -183,14 +185,15 @@ def slices(seen: Seen) -> Iterator[tuple[str, str]]:
 
 
 def _slice(seen: Seen, name: str, distribution: BaseDistribution, there: Sequence[Tried]) -> str:
-    width, height, left = 310, 200, 48
-    chart = Chart(width, height)
-    up = seen.of_scores(height - 28, 16)
-    for tick in up.ticks(4):
-        chart.line([(left, up(tick)), (width - 8, up(tick))], "grid")
-        chart.text(left - 5, up(tick) + 4, short(tick), "end", "tick")
-    across, marks = _axis_of(distribution, left + 12, width - 20)
-    chart.across(across, height - 28, "", marks)
+    width, floor, left = 310, 172, 48
+    across, marks, turned = _axis_of(distribution, left + 12, width - 20)
+    longest = max((len(words) for _, words in marks), default=0)
+    chart = Chart(width, round(floor + (LETTER * longest + 12 if turned else 28)))
+    up = seen.of_scores(floor, 16)
+    chart.grid(up, left, width - 8, up.ticks(4))
+    chart.across(across, floor, "", [] if turned else marks)
+    for value, words in marks if turned else []:
+        chart.text(across(value) + 4, floor + 8, words, "end", "tick", turned=-90)
     for each in there:
         place = across(_value_on(distribution, each.drawn[name]))
         if isinstance(distribution, CategoricalDistribution):
@@ -203,11 +206,12 @@ def _slice(seen: Seen, name: str, distribution: BaseDistribution, there: Sequenc
 
 def parallel(seen: Seen) -> str:
     """Each trial as a line through its values; the last axis is what it reached."""
-    chart = Chart(WHOLE, TALL + 60)
     varying, colour = seen.varying, seen.colours()
     names = list(varying)
+    gap, longest = (WHOLE - 140) / max(1, len(names)), max(map(len, names), default=0)
+    turned = 35 if longest * LETTER > 1.7 * gap else 0
+    chart = Chart(WHOLE, round(TALL + 60 + (0.57 * LETTER * longest if turned else 0)))
     tops, bottom = TOP, TALL + 10
-    gap = (WHOLE - 140) / max(1, len(names))
     places = {name: 40 + at * gap for at, name in enumerate(names)}
     up, end = seen.of_scores(bottom, tops), 40 + len(names) * gap
     for each in sorted(seen.valued, key=lambda one: (one.number == seen.won.number, seen.study.sign * one.score)):
@@ -216,16 +220,18 @@ def parallel(seen: Seen) -> str:
         kind = f"thread {seen.kind(each)}"
         chart.line([*points, (end, up(each.score))], kind, each.number, "" if " won" in kind else colour(each))
     for at, name in enumerate(names):
-        _upright_of(chart, places[name], name, varying[name], bottom, at)
+        _upright_of(chart, places[name], varying[name], bottom, round(gap / LETTER) - 2)
+        lower = 18 if at % 2 and not turned else 0  # neighbours' names pass each other
+        chart.text(places[name], bottom + 22 + lower, name, "start" if turned else "middle", "label", turned)
     chart.line([(end, tops), (end, bottom)], "axis")
-    for tick in up.ticks():
-        chart.text(end + 6, up(tick) + 4, short(tick), "start", "tick halo")
-    chart.text(end, bottom + 22, seen.study.metric, kind="label")
+    for tick, words in zip(up.ticks(), as_words(up.ticks()), strict=True):
+        chart.text(end + 6, up(tick) + 4, words, "start", "tick halo")
+    chart.text(end, bottom + 22, seen.study.metric, "start" if turned else "middle", "label", turned)
     won = ", ".join(f"{name} {short(value)}" for name, value in seen.values[seen.won.number].items())
     return chart.svg(f"The values of {len(seen.valued)} trials, a line each. The winner has {won}.")
 
 
-def _upright_of(chart: Chart, x: float, name: str, distribution: BaseDistribution, bottom: int, at: int) -> None:
+def _upright_of(chart: Chart, x: float, distribution: BaseDistribution, bottom: int, room: int) -> None:
     chart.line([(x, TOP), (x, bottom)], "axis")
     if isinstance(distribution, CategoricalDistribution):
         marks: list[Any] = list(distribution.choices)
@@ -233,23 +239,30 @@ def _upright_of(chart: Chart, x: float, name: str, distribution: BaseDistributio
         assert isinstance(distribution, (IntDistribution, FloatDistribution))
         marks = [distribution.low, distribution.high]
     for mark in marks:
-        chart.text(x + 6, _height(distribution, mark, TOP, bottom) + 4, short(mark)[:16], "start", "tick halo")
-    chart.text(x, bottom + (22 if at % 2 == 0 else 40), name, kind="label")  # neighbours' names pass each other
+        words = shortened(in_words(mark), max(room, 6))
+        chart.text(x + 6, _height(distribution, mark, TOP, bottom) + 4, words, "start", "tick halo")
 
 
 def _height(distribution: BaseDistribution, value: Any, top: float, bottom: float) -> float:
     return bottom - place_of(distribution, value) * (bottom - top)
 
 
-def _axis_of(distribution: BaseDistribution, start: float, end: float) -> tuple[Scale, list[tuple[float, str]] | None]:
+def _axis_of(distribution: BaseDistribution, start: float, end: float) -> tuple[Scale, list[tuple[float, str]], bool]:
+    """The scale with its marks, and whether these are so long that they must stand upright."""
     if isinstance(distribution, CategoricalDistribution):
-        choices = distribution.choices
-        longest = max(4, 44 // len(choices))
-        marks = [(float(at), short(choice)[:longest]) for at, choice in enumerate(choices)]
-        return Scale(0, max(1, len(choices) - 1), start + 12, end - 12), marks
+        words = [shortened(in_words(choice), 40) for choice in distribution.choices]
+        scale = Scale(0, max(1, len(words) - 1), start + 12, end - 12)
+        room = (scale.end - scale.start) / max(1, len(words) - 1)
+        return scale, [(float(at), word) for at, word in enumerate(words)], max(map(len, words)) * LETTER > room
     assert isinstance(distribution, (IntDistribution, FloatDistribution))
     scale = Scale(float(distribution.low), float(distribution.high), start, end, distribution.log)
-    return scale, [(tick, short(tick)) for tick in scale.ticks(4)]
+    ticks = scale.ticks(4)
+    return scale, list(zip(ticks, as_words(ticks), strict=True)), False
+
+
+def in_words(choice: Any) -> str:
+    """A choice as a person wrote it: a list or a mapping is JSON to Optuna (space.py)."""
+    return short(json.loads(choice) if isinstance(choice, str) and choice[:1] in ("{", "[") else choice)
 
 
 def _value_on(distribution: BaseDistribution, value: Any) -> float:

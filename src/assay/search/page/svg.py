@@ -9,8 +9,6 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from assay.search.trial import short
-
 Point = tuple[float, float]
 SIZE = 4.0  # of a dot, radius
 
@@ -58,6 +56,12 @@ def round_values(low: float, high: float, num: int) -> list[float]:
     return [round(each * step, 12) for each in range(first, math.floor(high / step + 1e-9) + 1)]
 
 
+def as_words(ticks: Sequence[float]) -> list[str]:
+    """As short as they can be and still differ."""
+    digits = next((num for num in range(3, 13) if len({f"{tick:.{num}g}" for tick in ticks}) == len(ticks)), 13)
+    return [f"{tick:.{digits}g}" for tick in ticks]
+
+
 @dataclass
 class Chart:
     """A picture under way: `width` × `height`, what was drawn last on top."""
@@ -90,23 +94,30 @@ class Chart:
         place = f'x="{x:.1f}" y="{y:.1f}" width="{max(width, 1):.1f}" height="{height:.1f}"'
         self.parts.append(f'<rect class="{kind}"{told} rx="2" {place}/>')
 
-    def text(self, x: float, y: float, words: str, anchor: str = "middle", kind: str = "") -> None:
+    def text(self, x: float, y: float, words: str, anchor: str = "middle", kind: str = "", turned: int = 0) -> None:
+        """Words, `turned` by so many degrees around their place."""
         said = f' class="{kind}"' if kind else ""
-        self.parts.append(f'<text{said} x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{html.escape(words)}</text>')
+        place = f'x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"'
+        place += f' transform="rotate({turned} {x:.1f} {y:.1f})"' if turned else ""
+        self.parts.append(f"<text{said} {place}>{html.escape(words)}</text>")
 
     def across(self, scale: Scale, y: float, label: str, marks: Iterable[tuple[float, str]] | None = None) -> None:
         """The axis from left to right, at height `y`."""
         self.line([(scale.start, y), (scale.end, y)], "axis")
-        for value, words in [(tick, short(tick)) for tick in scale.ticks()] if marks is None else marks:
+        ticks = scale.ticks()
+        for value, words in zip(ticks, as_words(ticks), strict=True) if marks is None else marks:
             self.text(scale(value), y + 16, words, kind="tick")
         self.text((scale.start + scale.end) / 2, y + 34, label, kind="label")
 
     def upright(self, scale: Scale, left: float, right: float, label: str) -> None:
         """The axis from bottom to top, with a thin line at each tick."""
-        for tick in scale.ticks():
-            self.line([(left, scale(tick)), (right, scale(tick))], "grid")
-            self.text(left - 6, scale(tick) + 4, short(tick), "end", "tick")
+        self.grid(scale, left, right, scale.ticks())
         self.text(left - 6, scale.end - 10, label, "start", "label")
+
+    def grid(self, scale: Scale, left: float, right: float, ticks: Sequence[float]) -> None:
+        for tick, words in zip(ticks, as_words(ticks), strict=True):
+            self.line([(left, scale(tick)), (right, scale(tick))], "grid")
+            self.text(left - 6, scale(tick) + 4, words, "end", "tick")
 
     def svg(self, says: str) -> str:
         """The picture; `says` is what it shows, for who cannot see it."""

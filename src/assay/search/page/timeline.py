@@ -7,7 +7,7 @@ from assay.search.page.charts import HALF, Seen
 from assay.search.page.svg import Chart, Scale, round_values
 from assay.search.stays import CUT, Clock, at_work, mark, rows_of, stays_of
 from assay.search.trial import Stay, Tried
-from assay.terminal import duration
+from assay.terminal import duration, numbered
 
 ROW, LEFT = 26, 76  # pixels: a worker's height, and the room for its name
 STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200)  # seconds
@@ -41,7 +41,8 @@ def round_times(length: float, num: int) -> list[float]:
 
 def _said(chart: Chart, clock: Clock, ran: Sequence[tuple[Tried, Stay]], rows: dict[str, int]) -> tuple[str, str]:
     began = datetime.fromtimestamp(clock.begin, UTC).strftime("%Y-%m-%d %H:%M UTC")
-    words = f"{len(ran)} trials in {duration(clock.length)} on {len(rows)} workers, begun {began}; trials ran in "
+    trials, workers = numbered(len(ran), "trial"), numbered(len(rows), "worker")
+    words = f"{trials} in {duration(clock.length)} on {workers}, begun {began}; trials ran in "
     words += f"{at_work(ran, clock, len(rows)):.0%} of the workers' time."
     if clock.cuts:
         paused = duration(sum(much for _, much in clock.cuts))
