@@ -80,6 +80,27 @@ def changed(head: dict[str, object], **to: object) -> str:
     return json.dumps(head | to)
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"state": "WAITING"},
+        {"user_attrs": {"number": "0"}},
+        {"intermediate_values": {"1": "high"}},
+        {"intermediate_values": {}},
+        {"params": ["lr"]},
+    ],
+)
+def test_a_trial_that_no_search_wrote_is_refused_and_the_other_studies_can_be_listed(
+    exported: Path, tmp_path: Path, wrong: dict[str, object]
+) -> None:
+    first, second, *rest = exported.read_text().splitlines()
+    path = tmp_path / "wrong.jsonl"
+    path.write_text("".join(f"{line}\n" for line in [first, changed(json.loads(second), **wrong), *rest]))
+    with pytest.raises(InputError, match=r":2: is damaged \(.*\); export the study again"):
+        import_study(Shelf(tmp_path / "there", None), path)
+    assert not (tmp_path / "there").exists()
+
+
 def test_a_file_that_is_no_whole_study_is_refused_and_nothing_is_written(exported: Path, tmp_path: Path) -> None:
     first, *rest = exported.read_text().splitlines()
     head = json.loads(first)
@@ -92,7 +113,7 @@ def test_a_file_that_is_no_whole_study_is_refused_and_nothing_is_written(exporte
         r":1: is damaged; ": [changed(head, directions=["UP"]), *rest],
         r": holds 2 of \d trials; export the study again": [first, *rest[:2]],
         r":3: is damaged \(.*\); export the study again": [first, rest[0], rest[1][:20], *rest[2:]],
-        r":2: is damaged \(KeyError\('number'\)\)": [first, "{}", *rest[1:]],
+        r":2: is damaged \(KeyError\('intermediate_values'\)\)": [first, "{}", *rest[1:]],
     }
     there = tmp_path / "there"
     for sentence, lines in wrong.items():

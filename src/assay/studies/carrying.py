@@ -15,6 +15,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from assay.errors import InputError
 from assay.search.earlier import NAME
+from assay.search.trial import NUMBER, as_tried
 from assay.studies.shelf import Kept, Shelf
 
 FORMAT = 1
@@ -49,7 +50,8 @@ def import_study(shelf: Shelf, path: Path) -> str:
     for number, line in enumerate(lines, start=2):
         try:
             trials.append(_trial(line))
-        except (KeyError, TypeError, ValueError) as error:
+            as_tried(trials[-1].user_attrs.get(NUMBER, 0), trials[-1], sign=1)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise InputError(f"{path}:{number}: is damaged ({error!r}); export the study again.") from error
     if len(trials) != head["trials"]:
         raise InputError(f"{path}: holds {len(trials)} of {head['trials']} trials; export the study again.")
@@ -94,6 +96,10 @@ def _told(trial: FrozenTrial) -> dict[str, Any]:
 
 
 def _trial(line: Any) -> FrozenTrial:
+    curve = {int(epoch): float(value) for epoch, value in line["intermediate_values"].items()}
+    told = line["user_attrs"]
+    if not isinstance(told.get(NUMBER, 0), int) or (line["state"] == "COMPLETE" and not curve):
+        raise ValueError(f"number {told.get(NUMBER)!r}, {len(curve)} epochs")
     return FrozenTrial(
         number=line["number"],
         state=TrialState[line["state"]],
@@ -101,11 +107,11 @@ def _trial(line: Any) -> FrozenTrial:
         values=line["values"],
         datetime_start=_local(line["begin"]),
         datetime_complete=_local(line["end"]),
-        params=line["params"],
+        params=dict(line["params"].items()),
         distributions={name: json_to_distribution(each) for name, each in line["distributions"].items()},
-        user_attrs=line["user_attrs"],
+        user_attrs=told,
         system_attrs=line["system_attrs"],
-        intermediate_values={int(epoch): value for epoch, value in line["intermediate_values"].items()},
+        intermediate_values=curve,
         trial_id=-1,  # the store gives its own
     )
 
