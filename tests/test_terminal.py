@@ -103,14 +103,15 @@ def test_without_a_terminal_a_long_run_is_heard_of_in_time(
     assert second.startswith("train 2/4 · lr 0.001 · ")
 
 
-def test_at_a_terminal_a_moving_line_tells_what_runs_and_the_best_so_far() -> None:
+def moving(columns: int) -> bytes:
+    """What stands at a terminal of that width."""
     program = (
         "from assay.terminal import Progress\n"
         "with Progress('search', 16) as p:\n"
         " p.step(3, best='accuracy 0.971 [x]', note='2 stopped', beneath=['trial 2 lr [0.1]'])"
     )
     reader, writer = pty.openpty()
-    environment = os.environ | {"TERM": "xterm", "COLUMNS": "120"}
+    environment = os.environ | {"TERM": "xterm", "COLUMNS": str(columns)}
     subprocess.run([sys.executable, "-c", program], stderr=writer, check=True, env=environment)
     os.close(writer)
     shown = b""
@@ -120,10 +121,22 @@ def test_at_a_terminal_a_moving_line_tells_what_runs_and_the_best_so_far() -> No
         except OSError:  # the other side is closed and all is read
             break
     os.close(reader)
+    return shown
+
+
+def test_at_a_terminal_a_moving_line_tells_what_runs_and_the_best_so_far() -> None:
+    shown = moving(columns=120)
     assert b"search" in shown
     assert b"3/16" in shown
     assert "best accuracy 0.971 [x] · 2 stopped".encode() in shown
     assert b"trial 2 lr [0.1]" in shown
+
+
+def test_at_a_narrow_terminal_what_runs_and_how_far_it_is_come_first() -> None:
+    shown = moving(columns=40)
+    assert b"search" in shown
+    assert b"3/16" in shown
+    assert b"best accuracy" in shown
 
 
 def test_the_time_left_is_measured_on_what_this_run_has_done(
@@ -162,6 +175,11 @@ def test_a_table_shows_its_words_as_they_are(capsys: pytest.CaptureFixture[str])
     shown = capsys.readouterr().out
     assert "cnn [relu]" in shown
     assert "won" in shown
+
+
+def test_a_title_is_not_broken_at_the_width_of_a_narrow_table(capsys: pytest.CaptureFixture[str]) -> None:
+    table("The best recipe differs from the base", [("lr", "0.1")])
+    assert capsys.readouterr().out.startswith("The best recipe differs from the base\n")
 
 
 def test_a_stage_leaves_the_signals_as_they_were() -> None:

@@ -186,12 +186,13 @@ def table(title: str, rows: Iterable[tuple[str, ...]], header: tuple[str, ...] |
     from rich.table import Table
 
     console = Console() if sys.stdout.isatty() else Console(width=200)
-    drawn = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, show_header=header is not None)
+    drawn = Table(box=box.SIMPLE_HEAD, show_header=header is not None)
     listed = list(rows)
     for number in range(len(listed[0]) if listed else 0):
         drawn.add_column(header[number] if header else "", overflow="fold")
     for row in listed:
         drawn.add_row(*row)
+    console.print(title, style="italic", markup=False, highlight=False)  # as a table's own it breaks at its width
     console.print(drawn, markup=False)
 
 
@@ -211,6 +212,8 @@ def _bar() -> "Bar":
                 )
 
     left = TimeRemainingColumn(compact=True, table_column=Column(no_wrap=True, min_width=5))
-    columns = (TextColumn("{task.description}"), BarColumn(bar_width=16), MofNCompleteColumn(), left)
+    what = TextColumn("{task.description}", table_column=Column(no_wrap=True, min_width=6))
+    far = MofNCompleteColumn(table_column=Column(no_wrap=True, min_width=5))  # of a narrow terminal the rest is cut
+    columns = (what, BarColumn(bar_width=16), far, left)
     rest = TextColumn("{task.fields[rest]}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis"))
     return Moving(*columns, rest, console=Console(stderr=True))
