@@ -93,7 +93,8 @@ def _words(member: Any, metadata: tuple[Any, ...]) -> list[str]:
     if origin is list:
         return ["a list" if arguments[0] is Any else f"a list of {_plural(arguments[0])}"]
     if origin is dict:
-        return [f"a mapping of names to {_plural(arguments[1])}"]
+        names = either(get_args(arguments[0])) if get_origin(arguments[0]) is Literal else "names"
+        return [f"a mapping of {names} to {_plural(arguments[1])}"]
     if isinstance(member, type) and issubclass(member, Section):
         return [f"a mapping of its settings ({', '.join(member.model_fields)})"]
     if member in (int, float):
