@@ -4,6 +4,8 @@ import base64
 import json
 import shutil
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -234,6 +236,18 @@ class TestAPerson:
         with pytest.raises(InputError, match=says):
             open_house.promote(number, reason)
         assert kinds(open_house) == ["first"]
+
+    def test_reads_the_account_at_a_terminal(self, open_house: Championship, root: Path) -> None:
+        open_house.challenge(root / "bad", root / "data")
+        (root / "params.yaml").write_text("{}\n")
+
+        def assay(*words: str) -> str:
+            command = [sys.executable, "-c", "from assay.cli import main; main()", *words]
+            return subprocess.run(command, cwd=root, capture_output=True, text=True, check=True).stdout
+
+        assert "the first model" in assay("champion")
+        assert "first" in assay("history", "--all")
+        assert assay("history", "2001-01-01") == "assay had no champion on 2001-01-01.\n"
 
     def test_asks_for_a_champion_where_there_is_none(self, open_house: Championship, root: Path) -> None:
         with pytest.raises(InputError, match="has no champion; `assay challenge`"):

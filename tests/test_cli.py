@@ -15,7 +15,9 @@ from searches import drive, opened
 
 STAGES = ("prepare", "augment", "search", "train", "evaluate")
 STUDY = tuple(f"study {verb}" for verb in ("ls", "show", "export", "import", "rm", "ui"))
-VERBS = ("params", *STAGES, "predict", "export", "weights fetch", "weights list", *STUDY, "ui", "doctor", "results")
+CHAMPION = ("challenge", "champion", "history", "promote", "rollback")
+WEIGHTS = ("weights fetch", "weights list")
+VERBS = ("params", *STAGES, "predict", "export", *WEIGHTS, *STUDY, *CHAMPION, "ui", "doctor", "results")
 ROOT = Path(__file__).parents[1]
 PROGRAM = "import sys; from assay.cli import main; sys.argv[0] = 'assay'; main()"
 
@@ -76,6 +78,11 @@ WRONG = {
     "study shw x": "no such command 'shw'. Did you mean 'show'; see `assay study --help`.",
     "study show": "missing argument 'name'; see `assay study show --help`.",
     "study ls": "params.yaml: there is no such file; write one, or run assay in the folder that holds it.",
+    "promote": "missing argument 'version'; see `assay promote --help`.",
+    "promote 1": "missing option '--reason'; see `assay promote --help`.",
+    "history yesterday": "invalid value for 'day': 'yesterday' does not match the formats '%Y-%m-%d'; "
+    "see `assay history --help`.",
+    "champion": "params.yaml: there is no such file; write one, or run assay in the folder that holds it.",
     "ui --port 0": "invalid value for '--port': Input should be greater than or equal to 1; see `assay ui --help`.",
     "train now": "got unexpected extra argument(s) (now); see `assay train --help`.",
     "params --check": "params.yaml: there is no such file; write one, or run assay in the folder that holds it.",

@@ -22,6 +22,7 @@ NOWHERE = {  # settings that make nothing stale, and why
     "search.trial_timeout": "when a trial that hangs is given up; one that does not is as it was",
     "search.storage": "where the study is kept",
     "search.storage_path": "where Ray keeps files that nobody reads",
+    "promote": "who becomes champion, of models that are trained",
     "tracking.uri": "where runs are recorded",
     "tracking.experiment": "where runs are recorded",
 }
@@ -47,6 +48,8 @@ NO_EFFECT = {  # files that run in a stage and decide nothing of its results, an
     "src/assay/buildable.py": "refuses or does nothing",
     "src/assay/outside.py": "refuses or does nothing",
     "src/assay/errors.py": "words",
+    "src/assay/places.py": "where dvc.yaml says that stages write",
+    "src/assay/lease.py": "who may write a study, not what",
     "src/assay/terminal.py": "words",
     "src/assay/whole.py": "how files come to their place",
     "src/assay/tracking": "records",

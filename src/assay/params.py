@@ -42,7 +42,8 @@ SMALLER_IS_BETTER = frozenset({"loss", "rmse", "mae"})
 
 UNITS_S = {"s": 1, "min": 60, "h": 3600}
 AMOUNT = r"([1-9]\d*(\.\d+)?|0\.\d*[1-9]\d*)"  # above 0
-Duration = Annotated[str, Field(pattern=rf"^{AMOUNT} ?({'|'.join(UNITS_S)})$")]
+DURATION, NAME = rf"^{AMOUNT} ?({'|'.join(UNITS_S)})$", r"^[\w. -]{1,200}$"
+Duration, Name = Annotated[str, Field(pattern=DURATION)], Annotated[str, Field(pattern=NAME)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -275,9 +276,7 @@ class Tracking(Section):
 
 
 class Promote(Section):
-    model: Annotated[str, Field(pattern=r"^[\w. -]{1,200}$")] = Field(
-        "assay", description="name in MLflow's registry of the model that is in use"
-    )
+    model: Name = Field("assay", description="name in MLflow's registry of the model that is in use")
     storage: str | None = Field(
         None, description="database of the decisions; null: MLflow's own, or mlruns/decisions.db where that is a server"
     )

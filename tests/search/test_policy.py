@@ -84,6 +84,12 @@ def test_a_draw_knows_the_first_epochs_of_those_before_it_and_of_the_last_two_no
     assert drawn(Past({10: great}), 21, sampler=sampler) != known
 
 
+@pytest.mark.parametrize("trials, start", [(5, 8), (12, 8), (13, 4), (30, 6), (100, 10)])
+def test_a_search_begins_with_points_that_need_no_model(trials: int, start: int) -> None:
+    drawing = drawing_of(Past(), trials=trials)
+    assert [drawing.learns(number) for number in range(12)] == [number >= start for number in range(12)]
+
+
 def test_the_base_recipe_and_the_start_need_no_knowledge_and_the_rest_does() -> None:
     drawing = drawing_of(Past(), trials=30)
     assert [drawing.learns(number) for number in (0, 5, 6, 29)] == [False, False, True, True]

@@ -26,7 +26,8 @@ from assay.search.samplers import Gaussian, Given, Grid, Random, Sampler, Sobol,
 from assay.search.space import Space
 from assay.search.trial import BASE_NUMBER, FAILED, PRUNED, RUNNING, Tried
 
-STARTUP, FEWEST_STARTUP, PART = 10, 8, 5  # a start of a fifth of the budget, between these
+STARTUP, FEWEST_STARTUP, PART = 10, 4, 5  # a start of a fifth of the budget, between these
+SHORT, SHORT_STARTUP = 12, 8  # of a search of so few trials: a model makes little of four noisy points
 TURNS_FROM = 30  # trials that TPE has to learn from; then what one model overlooks the other may see
 PROOF = 10  # of so many trials one is drawn at random, against a model that has locked itself in
 MOST_GAUSSIAN = 250  # trials that a Gaussian process is asked about; of more it takes too long, and knows no more
@@ -140,7 +141,7 @@ class Drawing:
             return self._samplers["first"]
         if self._name in ("random", "qmc", "grid"):
             return self._samplers[self._name]
-        if number < min(STARTUP, max(FEWEST_STARTUP, self._budget // PART)):
+        if number < _startup(self._budget):
             return self._samplers["qmc"]
         if self._name in ("cmaes", "nsga2"):
             return self._samplers[self._name]
@@ -169,6 +170,11 @@ class Drawing:
         if trial.state != RUNNING:
             self._shown[number, rung] = shown
         return shown
+
+
+def _startup(budget: int) -> int:
+    """The trials of the start, the base recipe's among them."""
+    return SHORT_STARTUP if budget <= SHORT else min(STARTUP, max(FEWEST_STARTUP, budget // PART))
 
 
 @cache

@@ -8,8 +8,9 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import annotated_types as limits
 from pydantic.fields import FieldInfo
 
-from assay.params import Params, Section
+from assay.params import DURATION, NAME, Params, Section
 
+PATTERNS = {DURATION: "a duration, as 90 s, 30 min or 2 h", NAME: "a name of letters, digits, _ . - and spaces"}
 PLAIN = {bool: ("true", "false"), str: ("text",), type(None): ("null",)}
 
 
@@ -99,8 +100,8 @@ def _words(member: Any, metadata: tuple[Any, ...]) -> list[str]:
         return [f"a mapping of its settings ({', '.join(member.model_fields)})"]
     if member in (int, float):
         return [_number("a whole number" if member is int else "a number", metadata)]
-    if member is str and any(getattr(item, "pattern", None) for item in metadata):
-        return ["a duration, as 90 s, 30 min or 2 h"]
+    if member is str and (found := [PATTERNS[item.pattern] for item in metadata if getattr(item, "pattern", None)]):
+        return found
     return list(PLAIN[member])
 
 
