@@ -90,9 +90,12 @@ SEARCHES = {
         "3: search.space.batch_size has log, whose values are no steps; for search.sampler 'grid' it must have choices."
     ],
     "metric: [cost/seconds, accuracy]": [
+        "2: search.metric begins with 'cost/seconds'; the first must be a metric, and costs follow: [auto, cost/seconds].",
         "2: search.metric has 'accuracy' behind the first; the others must be costs: cost/seconds, cost/parameters.",
-        "2: search.metric is 'cost/seconds', which does not fit classification; it must be 'auto', 'accuracy', "
-        "'balanced_accuracy', 'f1' or 'loss'.",
+    ],
+    "metric: [cost/parameters]": [
+        "2: search.metric begins with 'cost/parameters'; the first must be a metric, and costs follow: "
+        "[auto, cost/parameters]."
     ],
     "metric: [accuracy, cost/seconds, cost/seconds]": [
         "2: search.metric has 'cost/seconds' twice; each may stand there once."

@@ -2,15 +2,16 @@
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Set
-from typing import Any
+from typing import Any, get_args
 
-from assay.params import LOSSES_OF_TASK, METRICS_OF_TASK, Params, Policy, flat
+from assay.params import LOSSES_OF_TASK, METRICS_OF_TASK, CostName, Params, Policy, flat
 from assay.settings.constraint import constraint_problems
 from assay.settings.document import Problem, Where
 from assay.settings.space import BASE, recipe_field, space_problems
 from assay.settings.wording import briefly, either, number_type, shown
 
 ANY_TASK = frozenset(LOSSES_OF_TASK)
+COSTS = get_args(CostName)
 CLASSES_ONLY = ("label_smoothing", "class_weights", "augmentation.mixup", "augmentation.cutmix")
 
 
@@ -41,7 +42,7 @@ def misfits(params: Params, tasks: Set[str]) -> Iterator[Problem]:
             says = f"{name} is {shown(value)}, which does not fit {task}; it must be {_listed(known)}."
             yield Problem(where, says, about)
     metric, known = params.search.watched, _names(METRICS_OF_TASK, tasks)
-    if metric not in ("auto", *known):
+    if metric not in ("auto", *known, *COSTS):
         says = f"search.metric is {shown(metric)}, which does not fit {task}; it must be {_listed(known)}."
         yield Problem(("search", "metric"), says, about)
     if tasks == {"regression"}:
@@ -196,10 +197,13 @@ def _trials(params: Params) -> Iterator[Problem]:
 
 def _objectives(params: Params) -> Iterator[Problem]:
     search, where = params.search, ("search", "metric")
+    if search.watched in COSTS:
+        says = f"search.metric begins with {shown(search.watched)}; the first must be a metric, and costs follow: "
+        yield Problem(where, f"{says}[auto, {search.watched}].")
     for name in search.costs:
-        if not name.startswith("cost/"):
-            says = f"search.metric has {shown(name)} behind the first; the others must be costs: cost/seconds, "
-            yield Problem(where, f"{says}cost/parameters.")
+        if name not in COSTS:
+            says = f"search.metric has {shown(name)} behind the first; the others must be costs: {', '.join(COSTS)}."
+            yield Problem(where, says)
         elif search.costs.count(name) > 1:
             yield Problem(where, f"search.metric has {shown(name)} twice; each may stand there once.")
             break
