@@ -217,7 +217,9 @@ class Search(Section):
         "knee", description="with costs, who wins: the knee of the front, or the best below limits (cost → most)"
     )
     sampler: SamplerName = Field(
-        "auto", description="how the next recipe is chosen; cmaes learns a probability of each choice"
+        "auto",
+        description="how the next recipe is chosen; gp goes on as tpe beyond 250 trials; cmaes learns a probability of "
+        "each choice",
     )
     pruner: PrunerName = Field("auto", description="how trials are stopped early; auto: asha, successive halving")
     min_epochs: Annotated[int, Field(ge=1)] = Field(1, description="epochs before a trial may be stopped")

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from assay.params import Tracking
+from assay.search import policy
 from assay.search.course import Course
 from assay.terminal import Progress
 from assay.tracking import open_tracker
@@ -133,3 +134,18 @@ def test_other_activations_of_a_trained_network_are_said_once(
             course.interrupt()
         said = capsys.readouterr().out
         assert said.count("tf_efficientnet_lite0 gets other activations (recipe.activation) than") == pretrained
+
+
+def test_that_tpe_takes_over_from_gp_is_said_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(policy, "MOST_GAUSSIAN", 1)
+    said = []
+    for trials in (3, 4):  # the second driver asks anew all that the first one had begun
+        with opened(tmp_path, 4, sampler="gp") as study, open_tracker(Tracking(), tmp_path, {}) as tracker:
+            course = Course(study, tracker, tracker.start("search", kind="search"), Heard("search", 4), workers=4)
+            assert [course.next() for _ in range(trials)].count(None) == 0
+            course.interrupt()
+        said.append([line for line in capsys.readouterr().out.splitlines() if "TPE" in line])
+    says = "search: from trial 2 on TPE chooses in place of search.sampler gp"
+    assert said == [[f"{says}, whose model of so many trials takes too long."], []]

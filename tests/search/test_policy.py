@@ -11,8 +11,8 @@ from assay.errors import InputError
 from assay.params import Recipe, Search
 from assay.search.earlier import First
 from assay.search.feasible import NO_MEMORY
-from assay.search.policy import Drawing, Sight
-from assay.search.samplers import ENOUGH, telling
+from assay.search.policy import MOST_GAUSSIAN, Drawing, Sight
+from assay.search.samplers import ENOUGH, Gaussian, Tpe, telling
 from assay.search.space import Space, space_of
 from assay.search.trial import COMPLETE, FAILED, PRUNED, Tried
 
@@ -94,6 +94,14 @@ def test_the_base_recipe_and_the_start_need_no_knowledge_and_the_rest_does() -> 
     drawing = drawing_of(Past(), trials=30)
     assert [drawing.learns(number) for number in (0, 5, 6, 29)] == [False, False, True, True]
     assert not drawing_of(Past(), "random").learns(40)
+
+
+def test_gp_hands_over_to_tpe_once_and_its_description_says_when() -> None:
+    assert [number for number in range(600) if drawing_of(Past(), "gp").hands_over(number)] == [MOST_GAUSSIAN + 1]
+    assert not any(drawing_of(Past(), "auto").hands_over(number) for number in range(600))
+    gaussian, tpe = (drawing_of(Past(), "gp")._sampler(MOST_GAUSSIAN + more) for more in (0, 1))
+    assert (type(gaussian), type(tpe)) == (Gaussian, Tpe)
+    assert f"gp goes on as tpe beyond {MOST_GAUSSIAN} trials" in (Search.model_fields["sampler"].description or "")
 
 
 def test_a_model_finds_what_is_good() -> None:

@@ -69,6 +69,7 @@ class Course:
         if asked is not None:
             self._live[asked.number] = _Trial(asked, self._run(asked))
             self._say_replaced(asked.recipe)
+            self._say_handed_over(asked)
             self._show()
         return asked
 
@@ -117,6 +118,12 @@ class Course:
             self._replaced.add(recipe.backbone)
             gets = f"search: {recipe.backbone} gets other activations"
             say(f"{gets} (recipe.activation) than its weights were trained with.")
+
+    def _say_handed_over(self, asked: Asked) -> None:
+        """Say when a sampler gives way to another: once a study, however often the trial is asked."""
+        if self.study.hands_over(asked.number) and not asked.again:
+            says = f"search: from trial {asked.number} on TPE chooses in place of search.sampler gp"
+            say(f"{says}, whose model of so many trials takes too long.")
 
     def interrupt(self) -> None:
         """Leave the study as a kill would, for the next start to take over, and no run RUNNING."""

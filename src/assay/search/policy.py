@@ -98,6 +98,10 @@ class Drawing:
         """Whether the draw of `number` looks at earlier trials."""
         return self._sampler(number).learns
 
+    def hands_over(self, number: int) -> bool:
+        """Whether `number` is the first trial that `gp` leaves to TPE, since it has become too large."""
+        return self._name == "gp" and number == max(MOST_GAUSSIAN, self._first) + 1
+
     def draw(self, number: int) -> dict[str, Any]:
         """A value of every parameter for trial `number`; what `sight` shows of those before it is there.
 

@@ -167,6 +167,10 @@ class Study:
         self._halving.begin(number)
         return self._asked(number, drawn, again is not None)
 
+    def hands_over(self, number: int) -> bool:
+        """Whether with this trial another sampler takes over from the one that was set."""
+        return self._drawing.hands_over(number)
+
     def seen(self, number: int, worker: str, begin: float, end: float) -> None:
         """Where a trial runs, since when, and that it still did at `end`; kept when the trial ends."""
         self._live[number].stay = Stay(worker, begin, end)
