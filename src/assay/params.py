@@ -219,7 +219,7 @@ class Search(Section):
     sampler: SamplerName = Field(
         "auto",
         description="how the next recipe is chosen; gp goes on as tpe beyond 250 trials; cmaes learns a probability of "
-        "each choice",
+        "each choice; grid ends with its last recipe",
     )
     pruner: PrunerName = Field("auto", description="how trials are stopped early; auto: asha, successive halving")
     min_epochs: Annotated[int, Field(ge=1)] = Field(1, description="epochs before a trial may be stopped")

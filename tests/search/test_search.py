@@ -151,3 +151,16 @@ def test_a_search_that_is_over_is_read_from_its_study(tmp_path: Path) -> None:
     first = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
     searches.run(tmp_path, params)
     assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == first
+
+
+@pytest.mark.e2e
+def test_a_grid_is_tried_once_and_that_it_ends_before_the_budget_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    space = {"dropout": {"choices": [0.0, 0.1]}}
+    searches.run(tmp_path, params_of(9, space=space, recipe={"epochs": 1, "backbone": "mlp"}, sampler="grid"))
+    assert [row["dropout"] for row in rows(tmp_path)] == ["0.0", "0.1"]
+    assert (
+        "search: the recipes to try are 2, with the base recipe; the search ends with the last of them, before "
+        "search.trials, 9.\n"
+    ) in capsys.readouterr().out

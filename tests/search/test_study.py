@@ -341,3 +341,20 @@ def test_a_trial_that_awaits_its_verdict_over_a_kill_keeps_where_it_ran(tmp_path
     with opened(tmp_path) as study:
         drive(study)
         assert study.tried()[second.number].stay == Stay("machine/2", 10.0, 20.0)
+
+
+GRID = {"dropout": {"choices": [0.0, 0.1, 0.2]}, "activation": {"choices": ["relu", "tanh"]}}
+
+
+def test_a_grid_ends_when_every_recipe_was_tried_also_where_it_was_stopped(tmp_path: Path) -> None:
+    how = {"trials": 100, "sampler": "grid", "space": GRID, "recipe": {"activation": "relu"}}
+    with opened(tmp_path, **how) as study:
+        assert (study.trials, study.left) == (6, 6)
+        drive(study, 4)
+    with opened(tmp_path, **how) as study:
+        assert study.left == 2
+        drive(study)
+        assert (study.left, study.spent, study.ask()) == (0, True, None)
+        found = [study.recipe_of(each.number, each.drawn) for each in study.tried()]
+    every = {(dropout, word) for dropout in (0.0, 0.1, 0.2) for word in ("relu", "tanh")}
+    assert (len(found), {(recipe.dropout, recipe.activation) for recipe in found}) == (6, every)

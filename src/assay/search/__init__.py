@@ -148,7 +148,10 @@ class _Runs:
         machine.wait()
         workers = max(1, min(machine.workers(), self.study.left))
         self.study.runs_on(workers)
-        with Progress("search", search.trials) as progress:
+        if self.study.trials < search.trials:
+            count = f"search: the recipes to try are {self.study.trials}, with the base recipe"
+            say(f"{count}; the search ends with the last of them, before search.trials, {search.trials}.")
+        with Progress("search", self.study.trials) as progress:
             course = Course(self.study, self.tracker, self.parent, progress, workers)
             try:
                 if self.study.left:

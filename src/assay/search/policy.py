@@ -98,6 +98,15 @@ class Drawing:
         """Whether the draw of `number` looks at earlier trials."""
         return self._sampler(number).learns
 
+    def most(self, trials: int) -> int:
+        """How many of so many trials are drawn: `grid` ends with its last recipe, the others never do.
+
+        Raises:
+            InputError: no recipe of the grid keeps the constraints.
+        """
+        sampler = self._samplers.get(self._name)
+        return sampler.most(trials) if isinstance(sampler, Grid) else trials
+
     def hands_over(self, number: int) -> bool:
         """Whether `number` is the first trial that `gp` leaves to TPE, since it has become too large."""
         return self._name == "gp" and number == max(MOST_GAUSSIAN, self._first) + 1

@@ -99,8 +99,7 @@ class Sobol:
 
 
 class Grid:
-    """Every recipe in its turn, the last parameter first, but the base recipe and those that `first` has; then again
-    from the beginning."""
+    """Every recipe once, the last parameter first, but the base recipe and those that `first` has, which were tried."""
 
     learns = False
 
@@ -111,17 +110,29 @@ class Grid:
         self._found: list[dict[str, Any]] = []  # the first recipes, as far as they were asked for
         self._ahead = map(self._drawn, range(math.prod(self._counts)))
 
+    def most(self, trials: int) -> int:
+        """Of so many trials as many as there are recipes for, with the base recipe and those that `first` has.
+
+        Raises:
+            InputError: no recipe keeps the constraints.
+        """
+        before = BASE_NUMBER + 1 + self._skipped
+        self._find(trials - before)
+        if trials > before and not self._found:  # what is skipped may be all there is
+            first_feasible(map(self._drawn, range(math.prod(self._counts))), self.cube)
+        return min(trials, before + len(self._found))
+
     def draw(self, number: int, known: Sequence[Tried]) -> dict[str, Any]:
         turn = number - BASE_NUMBER - 1 - self._skipped
-        while turn >= len(self._found) and (drawn := next(self._ahead, None)) is not None:
+        self._find(turn + 1)
+        return dict(self._found[turn])
+
+    def _find(self, count: int) -> None:
+        """Find so many recipes, or all."""
+        while len(self._found) < count and (drawn := next(self._ahead, None)) is not None:
             if (key := self._key(drawn)) not in self._seen and self.cube.space.keeps(drawn):
                 self._seen.add(key)
                 self._found.append(drawn)
-        return dict(self._found[turn % len(self._found)] if self._found else self._only())
-
-    def _only(self) -> dict[str, Any]:
-        """Where there is no recipe but those that are skipped: one of them."""
-        return first_feasible(map(self._drawn, range(math.prod(self._counts))), self.cube)
 
     def _key(self, drawn: Drawn) -> tuple[tuple[str, Any], ...]:
         """The same of points that are one recipe."""

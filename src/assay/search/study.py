@@ -75,7 +75,7 @@ class Study:
     def __init__(self, folder: Path, search: Search, recipe: Recipe, metric: str, direction: str, version: str) -> None:
         base = searched_base(search, recipe)
         self.space: Space = space_of(search.space, base, search.constraints)
-        self.trials, self.seed, self.metric = search.trials, search.seed, metric
+        self.seed, self.metric = search.seed, metric
         self.costs, self.pick = search.costs, search.pick
         self.sign = 1 if direction == "max" else -1
         self.name = study_name(search, base, metric, version)
@@ -92,6 +92,7 @@ class Study:
             self._halving = Halving(search.min_epochs, search.reduction, self.sign, search.pruner, base.epochs)
             sight = Sight(search.min_epochs, search.reduction)
             self._drawing = Drawing(self.space, search, self._study.direction, sight, self._tried, self.first)
+            self.trials = self._drawing.most(search.trials)  # of the budget those that there are recipes for
             self._keys: dict[int, int] = {}  # number → Optuna's, of all that bear it the last
             self._live: dict[int, _Live] = {}
             self._ended: dict[int, Tried] = {}  # settled: nothing changes them any more
