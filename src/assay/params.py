@@ -26,6 +26,7 @@ CostName = Literal["cost/seconds", "cost/parameters"]
 ObjectiveName = Literal[MetricName, CostName]
 
 NOT_HERE: Mapping[tuple[str, str], str] = {  # words that a person may know from elsewhere, and why they are none here
+    ("search.pruner", "pasha"): "whose trials wait to go on, and one that is stopped here has ended",
     ("search.pruner", "wilcoxon"): "which compares trials over repeated folds, and a trial here has one split",
 }
 LOSSES_OF_TASK: Mapping[str, tuple[str, ...]] = {  # the first is what `auto` means

@@ -313,9 +313,14 @@ def test_a_run_records_a_setting_under_its_whole_name() -> None:
     assert {name for section in Params.model_fields for name in named(section, getattr(whole, section))} == set(FIELDS)
 
 
-def test_a_word_from_elsewhere_is_refused_with_its_reason(tmp_path: Path) -> None:
-    path = written(tmp_path, f"{SOUND}  pruner: wilcoxon\n")
-    assert sentences(path) == [
-        "params.yaml:3: search.pruner is 'wilcoxon', which compares trials over repeated folds, and a trial here has one "
-        "split; it must be 'auto', 'asha', 'hyperband', 'median' or 'none'."
+@pytest.mark.parametrize(
+    ("pruner", "reason"),
+    [
+        ("pasha", "whose trials wait to go on, and one that is stopped here has ended"),
+        ("wilcoxon", "which compares trials over repeated folds, and a trial here has one split"),
+    ],
+)
+def test_a_word_from_elsewhere_is_refused_with_its_reason(pruner: str, reason: str, tmp_path: Path) -> None:
+    assert sentences(written(tmp_path, f"{SOUND}  pruner: {pruner}\n")) == [
+        f"params.yaml:3: search.pruner is '{pruner}', {reason}; it must be 'auto', 'asha', 'hyperband', 'median' or 'none'."
     ]
