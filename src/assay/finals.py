@@ -94,6 +94,12 @@ class Finals:
         assert (number, seed) not in self._told, f"trial {number} was told of seed {seed} before"
         self._told[number, seed] = self._sign * value if value is not None and math.isfinite(value) else None
 
+    def tell_known(self, known: Mapping[Run, float | None]) -> None:
+        """Tell what is wanted of `known`, and what that makes wanted; other runs in it count for nothing."""
+        while fresh := [run for run in self.wanted() if run in known]:
+            for run in fresh:
+                self.tell(*run, known[run])
+
     def wanted(self) -> list[Run]:
         """The runs to be told of now, those that are running included; none where all is `done`."""
         entered, seeds = self._rounds()[-1]

@@ -7,11 +7,16 @@ import numpy as np
 import pytest
 
 from assay.errors import InputError
+from assay.finals import said
+from assay.params import Tracking
 from assay.search import STUDIES
 from assay.search.about import searched_base, study_name
+from assay.search.finale import finals_of
 from assay.studies.shelf import Shelf, current
 from assay.studies.words import list_studies, show_study
+from assay.tracking import open_tracker
 from prepared import write_train
+from search.test_finale import finale_of, play, searched
 from searches import drive, opened, params_of
 
 
@@ -123,6 +128,29 @@ def test_a_study_is_shown_with_what_its_best_recipe_changes(tmp_path: Path, caps
     assert f"best {best.score:.4f}, trial {best.number}" in said
     assert "optimizer.lr" in said.split("Trials")[0]
     assert len([line for line in said.split("Trials")[1].splitlines() if " optimizer.lr " in line]) == 12
+
+
+@pytest.mark.parametrize("plan", ["small", "full"])
+def test_a_study_is_shown_with_who_won_its_finals(
+    plan: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with searched(tmp_path / STUDIES) as study, open_tracker(Tracking(), tmp_path, {}) as tracker:
+        best = study.best()
+        assert best is not None
+        finals = finals_of(study, plan)
+        assert finals is not None
+        finale = finale_of(study, finals, tracker)
+        play(finale, 3)
+        show_study(Shelf(tmp_path, None), study.name, None)
+        assert "finals: 3 runs are done, " in capsys.readouterr().out
+        play(finale, base=1.0)
+        verdict = finals.verdict(0.95)
+        assert verdict.winner.number == 0 != best.number
+    show_study(Shelf(tmp_path, None), study.name, None)
+    shown = capsys.readouterr().out
+    assert f"best in the search {best.score:.4f}, trial {best.number}\n" in shown
+    assert f"finals: {said(verdict)}" in " ".join(shown.split())
+    assert "it is the base recipe." in shown
 
 
 def test_a_study_of_an_older_assay_is_shown_without_what_it_does_not_say(

@@ -7,32 +7,43 @@ on, and a larger budget, which may have other finalists, runs again only what is
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
 
 from assay.errors import InputError
-from assay.finals import Finals
+from assay.finals import PLANS, Finals
 from assay.finals import Run as Key  # a trial's number, a seed's index
 from assay.lease import Superseded
 from assay.params import with_values
 from assay.search.course import GO_ON, trial_name
 from assay.search.study import MACHINE_TRIES, Study
-from assay.search.trial import BASE_NUMBER, COMPLETE, Asked, Rerun
+from assay.search.trial import BASE_NUMBER, COMPLETE, Asked, Rerun, Tried
 from assay.terminal import Progress
 from assay.tracking import Run, Tracker
 
 
 def finals_of(study: Study, plan: str) -> Finals | None:
     """The finals as far as the study knows them; None where they are off, or the base recipe meets nobody."""
-    scores = {each.number: each.score for each in study.tried() if each.state == COMPLETE}
-    if plan == "off" or not scores.keys() - {BASE_NUMBER}:
+    return None if plan == "off" else _finals_among(study.tried(), study.sign, study.reruns(), plan)
+
+
+def finals_kept(tried: Sequence[Tried], sign: int, reruns: Mapping[Key, Rerun]) -> Finals | None:
+    """The finals that were run, by a study that does not say their plan: of all plans the one that most of the runs
+    belong to, of equals one that is done; None where there were none."""
+    plans = [plan for plan, rounds in PLANS.items() if rounds]
+    found = [finals for plan in plans if (finals := _finals_among(tried, sign, reruns, plan)) is not None]
+    known = [finals for finals in found if finals.told]
+    return max(known, key=lambda finals: (len(finals.told), finals.done), default=None)
+
+
+def _finals_among(tried: Sequence[Tried], sign: int, reruns: Mapping[Key, Rerun], plan: str) -> Finals | None:
+    scores = {each.number: each.score for each in tried if each.state == COMPLETE}
+    if not scores.keys() - {BASE_NUMBER}:
         return None
-    finals, known = Finals(plan, scores, study.sign, BASE_NUMBER), study.reruns()
-    while fresh := [key for key in finals.wanted() if key in known]:
-        for key in fresh:
-            finals.tell(*key, known[key].value)
+    finals = Finals(plan, scores, sign, BASE_NUMBER)
+    finals.tell_known({key: rerun.value for key, rerun in reruns.items()})
     return finals
 
 

@@ -33,6 +33,7 @@ from assay.search.trial import (
     BASE_NUMBER,
     COSTS,
     FAILED,
+    FINAL,
     LOST,
     NUMBER,
     OVER,
@@ -47,12 +48,12 @@ from assay.search.trial import (
     as_tried,
     best_of,
     newest,
+    reruns_in,
 )
 
 INTERRUPTED = "the search was interrupted"
 WORKER_LOST = "its worker died"  # for the first time, and not by what the trial did
 ANEW = (INTERRUPTED, WORKER_LOST)  # reasons of trials that are asked anew
-FINAL = "final"  # the first word of the user attribute of the study for each run of the finals
 MACHINE_TRIES = 1  # more for a trial whose worker died
 HOPELESS = 8  # so many first trials, all failed: the rest would fail too
 
@@ -274,8 +275,7 @@ class Study:
 
     def reruns(self) -> dict[tuple[int, int], Rerun]:
         """(number, index of its seed) → every run of finals that has ended, also of an earlier budget's."""
-        kept = ((name.split(), value) for name, value in self._study.user_attrs.items())
-        return {(int(key[1]), int(key[2])): Rerun(**value) for key, value in kept if key[0] == FINAL}
+        return reruns_in(self._study.user_attrs)
 
     def recipe_of(self, number: int, drawn: Mapping[str, Any]) -> Recipe:
         return self.space.recipe_of(number, drawn)

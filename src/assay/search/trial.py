@@ -22,6 +22,7 @@ STATE_OF = {word: state for state, word in STATES.items()}  # Optuna's
 NUMBER, REASON, SECONDS, OVER, STOPPED = "number", "reason", "seconds", "over", "stopped"  # Optuna's user attributes
 STAY, COSTS = "stay", "costs"  # and more: where and when it ran, what it cost where that is an objective,
 LOST = "lost"  # how often the machine has taken its worker
+FINAL = "final"  # the first word of the user attribute of the study for each run of the finals
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,12 @@ class Rerun:
     value: float | None
     seconds: float
     reason: str | None
+
+
+def reruns_in(kept: Mapping[str, Any]) -> dict[tuple[int, int], Rerun]:
+    """(number, index of its seed) → every run of finals that has ended, by the user attributes of a study."""
+    named = ((name.split(), value) for name, value in kept.items())
+    return {(int(words[1]), int(words[2])): Rerun(**value) for words, value in named if words[:1] == [FINAL]}
 
 
 def newest(trials: Iterable[FrozenTrial]) -> dict[int, FrozenTrial]:

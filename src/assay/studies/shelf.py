@@ -16,15 +16,17 @@ from optuna.trial import FrozenTrial
 
 from assay.data.dataset import open_prepared
 from assay.errors import InputError, nearest
+from assay.finals import Finals
 from assay.metric import resolve_metric
 from assay.params import Params
 from assay.search import STUDIES
 from assay.search.about import ABOUT, searched_base, study_name
 from assay.search.earlier import names_in, space_said
+from assay.search.finale import finals_kept
 from assay.search.front import best_among
 from assay.search.space import Space
 from assay.search.store import AnyLease, database, forget_lease, held, is_held, storage, translated
-from assay.search.trial import Tried, as_tried, newest
+from assay.search.trial import Tried, as_tried, newest, reruns_in
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,10 @@ class Kept:
     def best(self) -> Tried | None:
         """The best complete trial; with costs the knee of their front."""
         return best_among(self.tried, self.sign)
+
+    def finals(self) -> Finals | None:
+        """Those that were run, maybe not to their end; None where there were none."""
+        return finals_kept(self.tried, self.sign, reruns_in(self.user_attrs))
 
     def values_of(self, one: Tried) -> dict[str, Any]:
         """The parameters that count; all that were drawn where that cannot be told."""

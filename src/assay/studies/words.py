@@ -3,8 +3,10 @@
 from collections import Counter
 
 from assay.errors import InputError, gather
+from assay.finals import said
 from assay.params import flat
 from assay.search.halving import rungs_reached
+from assay.search.select import CONFIDENCE
 from assay.search.trial import BASE_NUMBER, COMPLETE, FAILED, PRUNED, RUNNING, Tried, short
 from assay.studies.shelf import Kept, Shelf
 from assay.terminal import say, table
@@ -34,7 +36,7 @@ def list_studies(shelf: Shelf, current: str | None) -> None:
 
 
 def show_study(shelf: Shelf, name: str, current: str | None) -> None:
-    """Its best recipe beside the base, its rungs, its trials.
+    """Its best recipe beside the base, the one that won the finals where there were some, its rungs, its trials.
 
     Raises:
         InputError: there is none of this name, or it cannot be opened.
@@ -46,8 +48,11 @@ def show_study(shelf: Shelf, name: str, current: str | None) -> None:
     say(f"study {name}{f' ({marks})' if marks else ''}: {counted}; last written {_time(kept)}")
     say(f"metric {metric}, {'larger' if kept.sign > 0 else 'smaller'} is better{_rungs(kept)}")
     if best is not None:
-        say(f"best {best.score:.4f}, trial {best.number}")
-        _show_differences(kept, best)
+        won, outcome = _won(kept, best)
+        say(f"best{' in the search' if outcome else ''} {best.score:.4f}, trial {best.number}")
+        if outcome:
+            say(f"finals: {outcome}")
+        _show_differences(kept, won)
     rows = [_trial(kept, each) for each in kept.tried]
     if rows:
         table("Trials", rows, ("trial", "state", metric, "epochs", "seconds", "values"))
@@ -86,6 +91,21 @@ def _rungs(kept: Kept) -> str:
     return "; rungs: " + ", ".join(f"{count} at epoch {epoch}" for epoch, count in reached) if reached else ""
 
 
+def _won(kept: Kept, best: Tried) -> tuple[Tried, str]:
+    """Who won the finals and what they found; where there were none the best trial and nothing, where they did not come
+    to an end the best trial and how far they are."""
+    finals = kept.finals()
+    if finals is None:
+        return best, ""
+    if not finals.done:
+        return best, f"{len(finals.told)} runs are done, {finals.left} more at most decide who wins."
+    try:
+        verdict = finals.verdict(CONFIDENCE)
+    except InputError as nobody:
+        return best, " ".join(nobody.sentences)
+    return next(each for each in kept.tried if each.number == verdict.winner.number), said(verdict)
+
+
 def _show_differences(kept: Kept, best: Tried) -> None:
     if kept.space is None:
         say("what it was searched from is not kept: the study is of an older Assay.")
@@ -100,5 +120,5 @@ def _show_differences(kept: Kept, best: Tried) -> None:
 def _trial(kept: Kept, one: Tried) -> tuple[str, ...]:
     value = "" if one.value is None else f"{one.value:.4f}"
     values = ", ".join(f"{name} {short(value)}" for name, value in kept.values_of(one).items())
-    said = values if one.reason is None else f"{one.reason} ({values})"
-    return (str(one.number), one.state, value, str(len(one.curve)), f"{one.seconds:.1f}", said)
+    told = values if one.reason is None else f"{one.reason} ({values})"
+    return (str(one.number), one.state, value, str(len(one.curve)), f"{one.seconds:.1f}", told)
