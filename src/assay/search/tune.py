@@ -93,7 +93,7 @@ def run_trials(
             max_concurrent_trials=2 * workers,  # those that run and those that keep their worker for the next one
             reuse_actors=True,
             search_alg=ask,
-            scheduler=Judge(jobs, ask, search, machine.check),
+            scheduler=Judge(jobs, ask, search, machine),
         ),
         run_config=tune.RunConfig(
             name=jobs.name,
@@ -164,12 +164,11 @@ class Judge(FIFOScheduler):
     nobody waits for, and another takes seconds to come up.
     """
 
-    def __init__(self, jobs: Jobs, ask: Ask, search: Search, check_machine: Callable[[], None]) -> None:
+    def __init__(self, jobs: Jobs, ask: Ask, search: Search, machine: Machine) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.jobs, self.ask, self.check_machine = jobs, ask, check_machine
+        self.jobs, self.ask, self.machine = jobs, ask, machine
         self.gpu, self.timeout = search.resources.gpu, search.trial_timeout
         self._keeping: list[Trial] = []
-        self._without: set[str] = set()  # machines that promised a GPU and have none
         self._silent: dict[Trial, float] = {}  # for how many seconds, of those that run
         self._looked = time.monotonic()
 
@@ -197,7 +196,7 @@ class Judge(FIFOScheduler):
 
     def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
         """The trial that takes over a kept worker: Tune looks here once a turn, before it looks for workers itself."""
-        self.check_machine()
+        self.machine.check()
         self.jobs.check_owned()
         self._end_silent(tune_controller)
         taking, self.ask.offered = self.ask.offered, None
@@ -222,8 +221,8 @@ class Judge(FIFOScheduler):
 
     def _look(self, host: str, device: str) -> None:
         """Say once of a machine that it trains on its CPU what was to train on a GPU."""
-        if self.gpu and device == "cpu" and host not in self._without:
-            self._without.add(host)
+        if self.gpu and device == "cpu" and host not in self.machine.without_gpu:
+            self.machine.without_gpu.add(host)
             asked = f"search: search.resources.gpu is {self.gpu:g}, but torch finds no GPU on {host}"
             say(f"{asked}: trials there train on the CPU.")
 
