@@ -7,11 +7,14 @@ from typing import Any
 
 import pytest
 
+from assay.lease import Superseded
 from assay.params import Tracking
 from assay.search import policy
 from assay.search.course import Course
+from assay.search.trial import Tried
 from assay.terminal import Progress
 from assay.tracking import open_tracker
+from assay.tracking.runs import LEFT
 from searches import opened, value_of
 
 
@@ -49,6 +52,21 @@ def test_workers_rungs_and_the_best_recipe_are_said_as_trials_come_and_go(tmp_pa
         assert beneath[1].startswith("rungs    2 at epoch 1, ")
         assert beneath[2].startswith(f"trial {won.number}  ")
         assert {each.stay.worker for each in study.tried() if each.stay} == {"machine/0", "machine/1"}
+
+
+def test_a_driver_that_was_overtaken_before_its_first_trial_leaves_the_run_of_the_search(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def overtaken() -> list[Tried]:
+        raise Superseded("another driver has taken over")
+
+    with opened(tmp_path) as study, open_tracker(Tracking(), tmp_path, {}) as tracker:
+        monkeypatch.setattr(study, "settle", overtaken)
+        parent = tracker.start("search", kind="search")
+        course = Course(study, tracker, parent, Heard("search", 6), workers=1)
+        with pytest.raises(Superseded, match="another driver has taken over"):
+            course.check_owned()
+        assert parent.status == LEFT
 
 
 @pytest.mark.e2e

@@ -154,6 +154,7 @@ class _Runs:
         with Progress("search", self.study.trials) as progress:
             course = Course(self.study, self.tracker, self.parent, progress, workers)
             try:
+                course.check_owned()
                 if self.study.left:
                     run_trials(course, machine, self.data, _weights_of(self.root), search, workers)
             finally:

@@ -44,7 +44,8 @@ class Course:
         self._replaced: set[str] = set()  # trained networks of which it knows that they get other activations
         self._anew: dict[int, Run] = {}  # of trials to be asked anew
         self._live = {each.number: _Trial(each, self._run(each)) for each in study.waiting}
-        self._close(study.settle())
+        with self._owned():
+            self._close(study.settle())
 
     @property
     def left(self) -> int:
