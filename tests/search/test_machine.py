@@ -50,6 +50,14 @@ def test_an_address_that_no_driver_joins_at_is_one_sentence(address: str, monkey
         machine.wait()
 
 
+@pytest.mark.parametrize("address", ["foo", "foo:", "10.0.0.1:6379x", "10.0.0.1:66379"])
+def test_an_address_without_a_port_is_told_what_it_must_be(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    right = r"it must be host:port, as 10\.0\.0\.1:6379, or auto\."
+    with Machine(Search()) as machine, pytest.raises(InputError, match=rf"^RAY_ADDRESS is {address}; {right}$"):
+        machine.wait()
+
+
 @pytest.mark.parametrize(
     "node, cpu, gpu, count",
     [

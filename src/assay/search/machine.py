@@ -67,6 +67,7 @@ class Machine:
         self._code = None if self.local else str(code(self.folder))
         self._error: BaseException | None = None
         self._raylet: psutil.Process | None = None  # of a local Ray
+        self.without_gpu: set[str] = set()  # nodes that promised a GPU and have none, as the person knows it by now
         self._up, self._over = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._live, name="ray", daemon=True)
         self._thread.start()
@@ -242,8 +243,11 @@ def _reach(address: str) -> None:
             "`ray job submit`."
         )
     host, _, port = address.rpartition(":")
-    if port.isdigit():
-        socket.create_connection((host.strip("[]"), int(port)), ANSWER_S).close()
+    if address == "auto":  # Ray's word for the one that runs on this machine
+        return
+    if not (host and port.isdecimal() and int(port) < 65536):
+        raise InputError(f"RAY_ADDRESS is {address}; it must be host:port, as 10.0.0.1:6379, or auto.")
+    socket.create_connection((host.strip("[]"), int(port)), ANSWER_S).close()
 
 
 def _reason(error: BaseException) -> str:
