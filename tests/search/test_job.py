@@ -45,6 +45,7 @@ def test_prepared_data_that_came_along_are_nothing_to_speak_of(unpacked: Path) -
     [
         ("search", "storage", None),
         ("search", "storage", "sqlite:///study.db"),
+        ("search", "storage", "sqlite+pysqlite:///study.db"),
         ("tracking", "uri", None),
         ("tracking", "uri", "sqlite:///mlruns/mlflow.db"),
     ],
@@ -61,7 +62,9 @@ def test_both_are_said_at_once(unpacked: Path) -> None:
     assert [sentence.split(" ")[0] for sentence in refused.value.sentences] == ["search.storage", "tracking.uri"]
 
 
-@pytest.mark.parametrize("storage", ["postgresql://db/assay", "sqlite:////shared/study.db"])
+@pytest.mark.parametrize(
+    "storage", ["postgresql://db/assay", "sqlite:////shared/study.db", "sqlite+pysqlite:////shared/study.db"]
+)
 def test_what_lasts_is_not_refused(storage: str, unpacked: Path) -> None:
     refuse_fleeting(Params.model_validate(LASTING | {"search": {"storage": storage}}))
 

@@ -70,6 +70,7 @@ def _within(address: str | None) -> bool:
     if address is None:
         return True
     scheme, _, path = address.rpartition("://")
+    scheme = scheme.split("+")[0]  # without its driver: sqlite+pysqlite
     return (
         scheme in ("", "file", "sqlite")
         and not Path(path.removeprefix("/") if scheme == "sqlite" else path).is_absolute()
