@@ -5,6 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from optuna.storages import BaseStorage
+from optuna.study import StudyDirection
 
 from assay.errors import InputError
 from assay.finals import said
@@ -57,6 +59,16 @@ def test_a_name_that_is_not_here_gets_the_nearest(tmp_path: Path) -> None:
 def test_where_there_is_no_study_it_is_said_how_to_begin_one(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"is not in \.assay/studies/; there is none yet; `assay search` begins one"):
         Shelf(tmp_path, None).read("0123456789ab")
+
+
+def test_of_a_study_that_cannot_be_filled_nothing_is_left(tmp_path: Path) -> None:
+    def fill(store: BaseStorage) -> None:
+        store.create_new_study([StudyDirection.MAXIMIZE], "0123456789ab")
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left"):
+        Shelf(tmp_path, None).add("0123456789ab", fill)
+    assert [path.suffix for path in (tmp_path / STUDIES).iterdir()] == [".lock"]
 
 
 def test_a_study_that_runs_is_not_removed(tmp_path: Path) -> None:

@@ -155,12 +155,18 @@ class Shelf:
                 if self.address is not None:
                     fill(self._store(name))
                     return
-                part = self.folder / f"{name}.part"
-                part.unlink(missing_ok=True)
-                fill(storage(None, part))
-                part.replace(self._journal(name))
+                self._fill_journal(name, fill)
         finally:
             lease.release()
+
+    def _fill_journal(self, name: str, fill: Callable[[BaseStorage], None]) -> None:
+        part = self.folder / f"{name}.part"
+        part.unlink(missing_ok=True)  # of one that was killed
+        try:
+            fill(storage(None, part))
+            part.replace(self._journal(name))
+        finally:
+            part.unlink(missing_ok=True)
 
     def _held(self, name: str) -> AnyLease:
         try:
