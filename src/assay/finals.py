@@ -111,6 +111,20 @@ class Finals:
         return {run: None if value is None else self._sign * value for run, value in sorted(self._told.items())}
 
     @property
+    def leading(self) -> Run | None:
+        """Who is best so far, by the mean on the seeds that all who are left have seen, and how many those are; while
+        there are none, on the first seed alone. None: nobody has run."""
+        entered, seeds = self._rounds()[-1]
+        common = seeds.stop if self.done else max(1, seeds.start)
+        seen = [number for number in entered if len(self._values(number, common)) == common]
+        ranked = self._ranked(seen, range(common))
+        return (ranked[0], common) if ranked else None
+
+    def mean(self, number: int, seeds: int) -> float:
+        """Of a finalist on the first `seeds` seeds, in the search's own sign."""
+        return self._sign * self._mean(number, seeds)
+
+    @property
     def done(self) -> bool:
         """Whether the verdict stands."""
         return not self.wanted()

@@ -8,12 +8,14 @@ import pytest
 
 from assay.finals import Finals
 from assay.params import Tracking
+from assay.search.course import recipe_line
 from assay.search.finale import Finale, finals_of, fresh_seed
 from assay.search.select import Choice, select
 from assay.search.study import Study
 from assay.search.trial import Asked
 from assay.terminal import Progress
 from assay.tracking import Tracker, open_tracker
+from search.test_course import Heard
 from search.test_search import runs
 from searches import drive, opened, params_of, run, value_of
 
@@ -63,6 +65,28 @@ def test_finalists_run_on_common_fresh_seeds_and_their_best_epoch_counts(tmp_pat
             assert rerun.value is not None
             assert rerun.value > 0.5, "the first epoch's, which was better by 0.1"
         assert finals(study).done
+
+
+def test_the_best_finalist_so_far_is_said_with_what_it_changes(tmp_path: Path) -> None:
+    with searched(tmp_path) as study, open_tracker(Tracking(), tmp_path, {}) as tracker:
+        found, heard = finals(study), Heard("finals", 22)
+        finale = Finale(study, found, tracker, tracker.start("search", kind="search"), heard, folded=False)
+        play(finale, 1)
+        assert heard.said[1:] == (
+            f"accuracy {found.mean(0, 1):.4f} on 1 fresh seed (trial 0)",
+            "0 running",
+            ["trial 0  the base recipe"],
+        )
+        play(finale)
+        drawn = {each.number: each.drawn for each in study.tried()}
+        means = {number: found.mean(number, 5) for number, seed in found.told if seed == 4}
+        best = max(means, key=means.__getitem__)
+        assert heard.said == (
+            22,
+            f"accuracy {means[best]:.4f} on 5 fresh seeds (trial {best})",
+            "0 running",
+            [recipe_line(study, best, drawn[best])],
+        )
 
 
 def test_killed_finals_go_on_and_end_as_undisturbed_ones(tmp_path: Path) -> None:

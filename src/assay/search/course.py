@@ -209,7 +209,8 @@ class Course:
         if self.study.clock.left_s is not None:
             note.append(f"{duration(self.study.clock.left_s)} of the budget left")
         said = None if best is None else f"{self.study.metric} {best.score:.4f}{priced(best)} (trial {best.number})"
-        beneath = [self._use(running), self._rungs()] + ([] if best is None else [self._recipe(best)])
+        beneath = [self._use(running), self._rungs()]
+        beneath += [] if best is None else [recipe_line(self.study, best.number, best.drawn)]
         self.progress.step(counts.total(), said, " · ".join(note), [line for line in beneath if line])
 
     def _use(self, running: int) -> str:
@@ -222,10 +223,11 @@ class Course:
         reached = rungs_reached(self.study.lasts(), *self.study.rungs)
         return "rungs    " + ", ".join(f"{count} at epoch {epoch}" for epoch, count in reached) if reached else ""
 
-    def _recipe(self, best: Tried) -> str:
-        differs = self.study.space.differences(best.number, best.drawn)
-        changed = [f"{name} {short(value)}" for name, value in differs.items()]
-        return f"trial {best.number:<3}" + (", ".join(changed) if changed else "the base recipe")
+
+def recipe_line(study: Study, number: int, drawn: Mapping[str, Any]) -> str:
+    """What a trial's recipe changes in the base recipe, for beneath the moving line."""
+    changed = [f"{name} {short(value)}" for name, value in study.space.differences(number, drawn).items()]
+    return f"trial {number:<3}" + (", ".join(changed) if changed else "the base recipe")
 
 
 def costs_of(told: Mapping[str, Any]) -> dict[str, float]:

@@ -17,7 +17,7 @@ from assay.finals import PLANS, Finals
 from assay.finals import Run as Key  # a trial's number, a seed's index
 from assay.lease import Superseded
 from assay.params import with_values
-from assay.search.course import GO_ON, trial_name
+from assay.search.course import GO_ON, recipe_line, trial_name
 from assay.search.study import MACHINE_TRIES, Study
 from assay.search.trial import BASE_NUMBER, COMPLETE, Asked, Rerun, Tried
 from assay.terminal import Progress
@@ -176,4 +176,11 @@ class Finale:
         )
 
     def _show(self) -> None:
-        self.progress.step(self._ended, note=f"{len(self._live)} running")
+        note, best = f"{len(self._live)} running", self.finals.leading
+        if best is None:
+            self.progress.step(self._ended, note=note)
+            return
+        number, seeds = best
+        on = "1 fresh seed" if seeds == 1 else f"{seeds} fresh seeds"
+        said = f"{self.metric} {self.finals.mean(number, seeds):.4f} on {on} (trial {number})"
+        self.progress.step(self._ended, said, note, [recipe_line(self.study, number, self._drawn[number])])
