@@ -1,12 +1,12 @@
 """From a base recipe and a space to the recipe that wins. Owns the way of a search; its parts own the rest.
 
 space.py what may vary, cube.py the same as numbers · study.py the truth, about.py what it is of, tally.py its sums,
-clock.py its time, earlier.py those before it, store.py and lease.py where it lies and who may write · trial.py its
-words · policy.py what next, by samplers.py, evolution.py, surrogate.py and feasible.py · halving.py when to stop ·
-front.py who is good where costs count too · machine.py and tune.py Ray executes, job.py what travels to a cluster ·
-worker.py a trial in its worker · course.py a trial's way through study, MLflow and terminal, finale.py that of the
-best ones, run again on fresh seeds · select.py the winner · importance.py what moved the trials · stays.py which worker
-ran what and when · pictures.py and page/ what it looks like
+clock.py its time, earlier.py those before it, store.py and lease.py where it lies and who may write, steady.py for
+where it is away for a moment · trial.py its words · policy.py what next, by samplers.py, evolution.py, surrogate.py and
+feasible.py · halving.py when to stop · front.py who is good where costs count too · machine.py and tune.py Ray
+executes, job.py what travels to a cluster · worker.py a trial in its worker · course.py a trial's way through study,
+MLflow and terminal, finale.py that of the best ones, run again on fresh seeds · select.py the winner · importance.py
+what moved the trials · stays.py which worker ran what and when · pictures.py and page/ what it looks like
 """
 
 from collections import Counter

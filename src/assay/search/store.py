@@ -14,11 +14,11 @@ import optuna
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from sqlalchemy import make_url
-from sqlalchemy.exc import InterfaceError, OperationalError
 
 from assay.errors import InputError
 from assay.lease import DatabaseLease, Superseded, connecting, is_leased
 from assay.search.mounts import network_file_system
+from assay.search.steady import Steady, unanswered
 from assay.terminal import GO_ON
 from assay.tracking.address import masked
 
@@ -151,7 +151,8 @@ def database(address: str) -> RDBStorage:
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     refuse_place(address)
-    return RDBStorage(address, engine_kwargs={"pool_pre_ping": True, "connect_args": connecting(address)})
+    kind = RDBStorage if make_url(address).get_backend_name() == "sqlite" else Steady
+    return kind(address, engine_kwargs={"pool_pre_ping": True, "connect_args": connecting(address)})
 
 
 def refuse_place(address: str) -> None:
@@ -201,9 +202,7 @@ def answering(address: str | None) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # border to Optuna and to Tune, which make errors of their own of the database's
-        below: BaseException | None = error
-        while below is not None and not isinstance(below, OperationalError | InterfaceError):
-            below = below.__cause__ or below.__context__
+        below = unanswered(error)
         if address is None or below is None:
             raise
         raise InputError(
