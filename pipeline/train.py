@@ -19,10 +19,7 @@ def main() -> None:
     recipe = read_recipe("results/search/recipe.yaml")
     data = open_prepared(PREPARED, AUGMENTED)
     tags = {"data_version": data.about.version, "study": study_of(Path("results/search/report.json"))}
-    with (
-        open_tracker(params.tracking, Path.cwd(), tags) as tracker,
-        Progress("train", recipe.epochs) as progress,
-    ):
+    with open_tracker(params.tracking, Path.cwd(), tags) as tracker, Progress("train", recipe.epochs) as progress:
         train(
             recipe,
             data,

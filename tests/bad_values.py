@@ -1,5 +1,6 @@
 """From each constraint of params.py a bad value: what every setting must refuse. The sentences are tested with them."""
 
+import re
 import types
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -46,8 +47,8 @@ def bad_values(field: FieldInfo) -> list[Any]:
         if member in (int, float):
             bad += [value for item in metadata for value in _beyond(item)]
             bad += [float("inf"), float("nan")] if member is float else [1.5]
-        if member is str and any(getattr(item, "pattern", None) for item in metadata):
-            bad += [NONSENSE, "30 minutes", "0 s", "h"]
+        for pattern in (item.pattern for item in metadata if getattr(item, "pattern", None)):
+            bad += [text for text in (NONSENSE, "30 minutes", "0 s", "h", "", "a/b") if not re.search(pattern, text)]
     if plain <= {bool, str, type(None)} or any(get_origin(member) is Literal for member in plain):
         bad.append(-7.25)
     return bad

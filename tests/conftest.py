@@ -24,6 +24,8 @@ import psutil
 import pytest
 from hypothesis import HealthCheck, settings
 
+from databases import postgresql, programs
+
 settings.register_profile(
     "assay",
     deadline=None,  # a busy machine is no failure
@@ -110,6 +112,16 @@ def nothing_left_running() -> Iterator[None]:
     left = [child for child in psutil.Process().children(recursive=True) if child.pid not in before]
     _gone, alive = psutil.wait_procs(left, timeout=10)
     assert not alive, f"left running: {[' '.join(child.cmdline()) for child in alive]}"
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """The address of a PostgreSQL of our own."""
+    pytest.importorskip("psycopg", reason="psycopg, which speaks with PostgreSQL, is absent")
+    if (below := programs()) is None:
+        pytest.skip("postgres is absent")
+    with postgresql(below) as address:
+        yield address
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ DRIVER = """
 import json, sys, time
 sys.path.insert(0, {tests!r})
 from pathlib import Path
-from assay.search import lease
+from assay import lease
 from assay.terminal import stage
 from searches import opened
 lease.LEASE_S = {seconds}

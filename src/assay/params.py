@@ -44,7 +44,8 @@ SMALLER_IS_BETTER = frozenset({"loss", "rmse", "mae"})
 UNITS_S = {"s": 1, "min": 60, "h": 3600}
 AMOUNT = r"([1-9]\d*(\.\d+)?|0\.\d*[1-9]\d*)"  # above 0
 DURATION, NAME = rf"^{AMOUNT} ?({'|'.join(UNITS_S)})$", r"^[\w. -]{1,200}$"
-Duration, Name = Annotated[str, Field(pattern=DURATION)], Annotated[str, Field(pattern=NAME)]
+Duration = Annotated[str, Field(pattern=DURATION)]
+Name = Annotated[str, Field(pattern=NAME)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 

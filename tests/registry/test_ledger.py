@@ -11,21 +11,15 @@ from assay.params import Tracking
 from assay.promotion import Budget, Rules
 from assay.registry.ledger import Decision, Ledger, Overtaken, history, place
 from assay.tracking.address import Address, resolve
-from databases import postgresql, programs
 
 BUDGET = Budget(Rules("accuracy"), began=12.5, count=100, sketch=("ab", "cd"), looks=3, spent=0.002)
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
-def where(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def where(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
     if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path_factory.mktemp('ledger') / 'decisions.db'}"
-        return
-    pytest.importorskip("psycopg", reason="psycopg, which speaks with PostgreSQL, is absent")
-    if (below := programs()) is None:
-        pytest.skip("postgres is absent")
-    with postgresql(below) as address:
-        yield address
+        return f"sqlite:///{tmp_path_factory.mktemp('ledger') / 'decisions.db'}"
+    return str(request.getfixturevalue("postgres"))
 
 
 @pytest.fixture

@@ -131,7 +131,7 @@ def test_a_trial_loses_its_worker_once_and_once_only_over_a_kill_too(tmp_path: P
 
 
 def test_the_next_trial_waits_for_what_it_is_drawn_from(tmp_path: Path) -> None:
-    with opened(tmp_path, 12) as study:
+    with opened(tmp_path, 20) as study:
         asked = [study.ask() for _ in range(4)]
         assert all(each is not None for each in asked)
         assert not study.ready, "the fifth is the first that the model draws, and knows the first epoch of two"
