@@ -21,12 +21,14 @@ import judged
 from assay.championship import Championship
 from assay.data.dataset import SPLITS, read_split
 from assay.errors import InputError
+from assay.lease import Held
 from assay.match import Match
 from assay.model_files import Trained, save_model
-from assay.params import Params, Tracking
+from assay.params import Params, Promote, Tracking
 from assay.registry.versions import CHALLENGER, CHAMPION, PREVIOUS
 from assay.tracking.address import resolve
 from prepared import content_keys
+from servers import mlflow_server
 
 TASK = "classification"
 PARAMS = Params.model_validate({"promote": {"alpha": 0.5, "slots": 5}})  # few samples, so large errors are allowed
@@ -237,6 +239,25 @@ class TestAPerson:
             open_house.promote(number, reason)
         assert kinds(open_house) == ["first"]
 
+    def test_reads_the_account_while_another_decides(self, open_house: Championship, root: Path) -> None:
+        open_house.challenge(root / "good", root / "data")
+        with open_house._deciding(), Championship(PARAMS, root) as other:
+            assert [one.kind for one in other.history()] == ["first"]
+            with pytest.raises(Held, match="this promotion is running already"):
+                other.promote(1, "why")
+
+    def test_finds_recipe_data_and_verdict_among_the_tags_of_a_version(
+        self, open_house: Championship, root: Path
+    ) -> None:
+        open_house.challenge(root / "good", root / "data")
+        open_house.challenge(root / "bad", root / "data")
+        client = mlflow.MlflowClient(tracking_uri=resolve(Tracking(), root).uri)
+        tags = client.get_model_version("assay", "2").tags
+        assert tags["recipe.backbone"] == "mlp" and tags["assay.verdict"] == "screened"
+        assert tags["assay.data_version"] == judged.trained(TASK).about.version
+        runs = client.search_runs([client.get_experiment_by_name("assay").experiment_id])
+        assert {run.info.status for run in runs} == {"FINISHED"}
+
     def test_reads_the_account_at_a_terminal(self, open_house: Championship, root: Path) -> None:
         open_house.challenge(root / "bad", root / "data")
         (root / "params.yaml").write_text("{}\n")
@@ -267,6 +288,26 @@ class TestAPerson:
         client.delete_registered_model_alias("assay", CHAMPION)
         assert kinds(open_house) == ["first"]
         assert aliases(root) == {CHAMPION: 1}
+
+
+class TestServer:
+    def test_a_server_that_goes_away_and_comes_back_has_one_champion(self, root: Path, tmp_path: Path) -> None:
+        with mlflow_server(tmp_path) as server:
+            params = PARAMS.model_copy(update={"tracking": Tracking(uri=server.uri)})
+            with Championship(params, root) as house:
+                house.challenge(root / "bad", root / "data")
+                server.stop()
+                with pytest.raises(InputError, match=r"MLflow's registry at .* did not do as asked"):
+                    house.challenge(root / "good", root / "data")
+                server.start()
+                assert house.challenge(root / "good", root / "data")
+                assert kinds(house) == ["first", "look", "promoted"]
+            client = mlflow.MlflowClient(tracking_uri=server.uri)
+            assert client.get_model_version_by_alias("assay", CHAMPION).version == "2"
+            with pytest.raises(InputError, match=r"promote\.storage"):
+                Championship(params.model_copy(update={"promote": Promote(storage="sqlite:////proc/no.db")}), root)
+        with pytest.raises(InputError, match="no MLflow server at"):
+            Championship(params, root)
 
 
 @pytest.mark.filterwarnings("ignore:::mlflow", "ignore::pandas.errors.Pandas4Warning")

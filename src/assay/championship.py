@@ -7,16 +7,17 @@ aliases follow the last decision; where they do not, a process died between, or 
 
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from assay.data.dataset import read_split
 from assay.errors import InputError
+from assay.lease import Held
 from assay.match import Contender, Match, registered
 from assay.metric import resolve_metric
 from assay.paired import Compared
-from assay.params import Params
+from assay.params import Params, flat
 from assay.promotion import CREEP, Budget, Rules, prospect, ruled, screened
 from assay.registry.ledger import Decision, Ledger, history, place
 from assay.registry.versions import CHALLENGER, CHAMPION, PREVIOUS, Seen, Version, Versions
@@ -63,15 +64,18 @@ class Championship:
         return history(self.decisions())
 
     def decisions(self) -> list[Decision]:
-        """Everything that was decided, oldest first; MLflow's aliases are brought in line with it.
+        """Everything that was decided, oldest first; MLflow's aliases are brought in line with it, where nobody is
+        deciding at this moment.
 
         Raises:
             InputError: nobody ever was champion.
         """
-        with self._deciding() as last:
-            if last is None:
-                raise InputError(f"{self.name} has no champion; `assay challenge` makes the trained model the first.")
-        return self._ledger.decisions()
+        with suppress(Held), self._deciding():
+            pass
+        made = self._ledger.decisions()
+        if not made:
+            raise InputError(f"{self.name} has no champion; `assay challenge` makes the trained model the first.")
+        return made
 
     def challenge(self, folder: Path, prepared: Path) -> bool:
         """Let the model in `folder` try to become champion; whether it is champion now.
@@ -212,6 +216,7 @@ class Championship:
             budget = after.budget
         made = self._ledger.add(after, kind, version, champion, previous, reason, evidence or {}, budget)
         self._follow(made)
+        self._versions.tag(version, {"assay.verdict": kind, "assay.reason": reason})
         return made
 
     @contextmanager
@@ -240,8 +245,8 @@ class Championship:
         self._versions.follow(decision.number)
 
     def _tags(self, trained: "Trained") -> dict[str, str]:
-        about = {"assay.data_version": trained.about.originals, "assay.backbone": trained.recipe.backbone}
-        return source_tags(self._root) | about
+        recipe = {f"recipe.{name}": str(value) for name, value in flat(trained.recipe).items()}
+        return source_tags(self._root) | {"assay.data_version": trained.about.originals} | recipe
 
 
 def _seen(prepared: Path) -> Seen:

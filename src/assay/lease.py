@@ -41,6 +41,10 @@ LEASES = Table(
 )
 
 
+class Held(InputError):
+    """Another process is at work."""
+
+
 class Superseded(InputError):
     """Another process has taken over: this one writes nothing more."""
 
@@ -56,7 +60,7 @@ class DatabaseLease:
             subject: what a person calls the work that holds it.
 
         Raises:
-            InputError: another driver holds it.
+            Held: another driver has it.
         """
         self._engine, self._study, self._subject = engine, study, subject
         self._over, self.lost = threading.Event(), False
@@ -101,7 +105,7 @@ class DatabaseLease:
                 connection.execute(LEASES.insert().values(study=self._study, epoch=1, **mine))
                 return 1
             if row.expiry > now and not _is_dead(row):
-                raise InputError(
+                raise Held(
                     f"this {self._subject} is running already on {row.host} (process {row.process}); wait for it, or "
                     f"end it with Ctrl-C. Without a sign of it another may go on in {row.expiry - now:.0f} s."
                 )

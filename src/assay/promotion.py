@@ -2,7 +2,7 @@
 Owns the rules, the budget of looks at the test split, and the verdict; reads no data and keeps nothing.
 
 A model that is retrained every week and promoted whenever its score is higher is in the end the luckiest and not the
-best one: with 52 challengers that are no better than their champion, McNemar's test at 5% promotes one in half of the
+best one: of 52 challengers that are no better than their champion, McNemar's test at 5% promotes one in two of three
 years. So a year has one α, and each look at the test split spends a part of it: what is left, divided by the looks that
 are left. A look that promotes gives its part back, since its claim was right (Burman, Sonesson and Guilbaud, A
 recycling framework for the construction of Bonferroni-based multiple tests, Statistics in Medicine 28, 2009). Before a

@@ -132,7 +132,7 @@ class Ledger:
         """Around a block that decides: nobody else is within such a block.
 
         Raises:
-            InputError: another is.
+            Held: another is.
         """
         with self._translated():
             lease = DatabaseLease(self._engine, f"registry {self._model}"[:64], "promotion")

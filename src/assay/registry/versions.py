@@ -113,10 +113,10 @@ class Versions:
                     self._client.create_run, str(self._store.experiment), tags=told, run_name=f"{self.name} version"
                 )
             )
+            answered(partial(self._client.set_terminated, run.info.run_id))  # at once: a kill must not leave it RUNNING
             answered(partial(self._client.log_artifacts, run.info.run_id, str(packed), FOLDER))
             source = f"runs:/{run.info.run_id}/{FOLDER}"
             made = answered(partial(self._client.create_model_version, self.name, source, run.info.run_id, tags=told))
-            answered(partial(self._client.set_terminated, run.info.run_id))
         return _version(made)
 
     @contextmanager
@@ -146,6 +146,11 @@ class Versions:
             self._ask(lambda: self._client.delete_registered_model_alias(self.name, alias))
         else:
             self._ask(lambda: self._client.set_registered_model_alias(self.name, alias, str(number)))
+
+    def tag(self, number: int, tags: Mapping[str, str]) -> None:
+        """Add tags to a version."""
+        for name, value in tags.items():
+            self._ask(partial(self._client.set_model_version_tag, self.name, str(number), name, value))
 
     def followed(self) -> int | None:
         """The decision that the aliases follow."""
