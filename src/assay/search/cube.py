@@ -9,14 +9,13 @@ import math
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
-from assay.search.space import Drawn, Space
+from assay.search.space import Drawn, Space, step_value
 
 Array = NDArray[np.float64]
 
@@ -36,7 +35,7 @@ class Steps(Sequence[float]):
     def __getitem__(self, number: Any) -> Any:
         if not 0 <= number < len(self):
             raise IndexError(number)
-        return float(Decimal(repr(self.low)) + int(number) * Decimal(repr(self.step)))
+        return step_value(self.low, self.step, int(number))
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
@@ -22,6 +23,11 @@ Drawn = Mapping[str, Any]  # a value of every parameter as Optuna keeps it
 PLAIN = (type(None), bool, int, float, str)  # what Optuna keeps as a choice; anything else is kept as its JSON text
 
 BETWEEN = 1e-8  # of a step: what is farther from one lies between two (Optuna's)
+
+
+def step_value(low: float, step: float, number: int) -> float:
+    """A step as a person would write it: 0.3, and not three times 0.1."""
+    return float(Decimal(repr(low)) + number * Decimal(repr(step)))
 
 
 @dataclass(frozen=True)
@@ -48,7 +54,9 @@ class Parameter:
         steps = 0.0 if step is None else (value - low) / step
         if abs(steps - round(steps)) > BETWEEN or (whole and value != int(value)):
             raise LookupError(value)
-        return int(value) if whole else float(value)
+        if whole or step is None:
+            return int(value) if whole else float(value)
+        return step_value(low, float(step), round(steps))
 
 
 @dataclass(frozen=True)
