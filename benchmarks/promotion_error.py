@@ -1,7 +1,7 @@
 """How often a year of weekly retraining promotes a model that is no better, and how much of real progress it takes.
 
-    python benchmarks/promotion_error.py --quick    # 1,000 years of each kind, a minute
-    python benchmarks/promotion_error.py --write    # 10,000; keeps the table in benchmarks/results/
+    python benchmarks/promotion_error.py --quick    # 1,000 years of each kind, some seconds
+    python benchmarks/promotion_error.py --write    # 10,000, half a minute; keeps the table in benchmarks/results/
 
 Simulated are years of 52 challengers against whoever is champion, by Assay's own budget, screen and test. A share of
 all samples is contested: the champion has half of them right, and a challenger, which is trained on from it, answers a
