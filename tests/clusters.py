@@ -11,9 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
-import pytest
 
-from databases import free_port, postgresql, programs
+from databases import free_port
 from waits import until
 
 HOST = "127.0.0.1"
@@ -134,12 +133,3 @@ def cluster() -> Iterator[Cluster]:
             yield running
         finally:
             running.stop()
-
-
-@contextlib.contextmanager
-def postgres() -> Iterator[str]:
-    """The address of an empty database in a server of its own, on loopback; a skip where there is no PostgreSQL."""
-    if (below := programs()) is None:
-        pytest.skip("there is no PostgreSQL on this machine")
-    with postgresql(below) as address:
-        yield address

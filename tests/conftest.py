@@ -24,7 +24,7 @@ import psutil
 import pytest
 from hypothesis import HealthCheck, settings
 
-from databases import postgresql, programs
+from databases import postgres
 
 settings.register_profile(
     "assay",
@@ -114,13 +114,10 @@ def nothing_left_running() -> Iterator[None]:
     assert not alive, f"left running: {[' '.join(child.cmdline()) for child in alive]}"
 
 
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[str]:
+@pytest.fixture(scope="session", name="postgres")
+def one_postgres() -> Iterator[str]:
     """The address of a PostgreSQL of our own."""
-    pytest.importorskip("psycopg", reason="psycopg, which speaks with PostgreSQL, is absent")
-    if (below := programs()) is None:
-        pytest.skip("postgres is absent")
-    with postgresql(below) as address:
+    with postgres() as address:
         yield address
 
 

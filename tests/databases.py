@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 from waits import LIMIT_S, until
 
 NOBODY = "nobody"  # PostgreSQL does not run as root
@@ -44,6 +46,16 @@ def postgresql(below: Path) -> Iterator[str]:
             finally:
                 server.send_signal(signal.SIGINT)  # SIGTERM would wait for those who are still connected
                 server.wait(LIMIT_S)
+
+
+@contextmanager
+def postgres() -> Iterator[str]:
+    """As `postgresql`; a skip where there is none on this machine."""
+    pytest.importorskip("psycopg", reason="psycopg, which speaks with PostgreSQL, is absent")
+    if (below := programs()) is None:
+        pytest.skip("there is no PostgreSQL on this machine")
+    with postgresql(below) as address:
+        yield address
 
 
 def free_port() -> int:

@@ -6,7 +6,7 @@ aliases follow the last decision; where they do not, a process died between, or 
 """
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -119,7 +119,7 @@ class Championship:
             if last is not None and last.champion == number:
                 raise InputError(f"{self.name} version {number} is champion already.")
             before = None if last is None else last.champion
-            self._decide(last, "by hand", number, number, before, reason.strip())
+            self._told(self._ledger.add(last, "by hand", number, number, before, reason.strip(), {}, _left(last)))
         say(f"{self.name}: version {number} is champion now, by hand.")
 
     def rollback(self, reason: str) -> None:
@@ -135,13 +135,15 @@ class Championship:
             lines = history(self._ledger.decisions())  # another rollback goes one further
             before = next((one.previous for one in reversed(lines) if one.champion == returned), None)
             told = {"data": self._versions.get(fallen).tags.get("assay.data_version", "")}
-            self._decide(last, "rolled back", fallen, returned, before, reason, told)
+            self._told(self._ledger.add(last, "rolled back", fallen, returned, before, reason, told, _left(last)))
         say(f"{self.name}: version {returned} is champion again; version {fallen} was rolled back.")
 
     def _first(self, version: Version, match: Match) -> bool:
         budget = self._opened(None, match)
         told = {"data": match.about.version}
-        self._decide(None, "first", version.number, version.number, None, "the first model", told, budget)
+        self._told(
+            self._ledger.add(None, "first", version.number, version.number, None, "the first model", told, budget)
+        )
         say(f"{self.name}: version {version.number} is champion, the first; nobody was there to beat.")
         return True
 
@@ -154,12 +156,14 @@ class Championship:
             seen = match.on_validation(champion, budget.rules.metric, CONFIDENCE)
             if not screened(seen, budget.rules):
                 said = f"the validation split does not speak for it: {seen.said}. The test split was not looked at."
-                return self._decide(last, "screened", *keep, said, data | _figures(seen), budget)
+                return self._told(self._ledger.add(last, "screened", *keep, said, data | _figures(seen), budget))
             if not budget.alpha:
-                return self._decide(last, "kept", *keep, _spent(budget), data, budget)
+                return self._told(self._ledger.add(last, "kept", *keep, _spent(budget), data, budget))
             ahead = prospect(budget, seen.spread, int(match.unseen(champion).sum()), self._how.wanted)
             say(f"{self.name}: {ahead.said}")
-            look = self._decide(last, "look", *keep, ahead.said, data | {"alpha": ahead.alpha}, budget.looked())
+            look = self._told(
+                self._ledger.add(last, "look", *keep, ahead.said, data | {"alpha": ahead.alpha}, budget.looked())
+            )
         left, alpha = look.budget, float(look.evidence["alpha"])
         assert left is not None, "a look is always paid from a budget"
         test = match.on_test(champion, left.rules.metric, CONFIDENCE)
@@ -167,9 +171,9 @@ class Championship:
         ruling = ruled(test, alpha, left.rules, earlier)
         told = data | _figures(test)
         if not ruling.promoted:
-            return self._decide(look, "kept", *keep, ruling.said, told, left)
+            return self._told(self._ledger.add(look, "kept", *keep, ruling.said, told, left))
         promoted = version.number, version.number, last.champion
-        return self._decide(look, "promoted", *promoted, ruling.said, told, left.returned(alpha))
+        return self._told(self._ledger.add(look, "promoted", *promoted, ruling.said, told, left.returned(alpha)))
 
     def _opened(self, last: Decision | None, match: Match) -> Budget:
         """What the test split has left; where the year is over or the split is another one, all of a new budget."""
@@ -200,23 +204,10 @@ class Championship:
                     return one
         return None
 
-    def _decide(
-        self,
-        after: Decision | None,
-        kind: str,
-        version: int,
-        champion: int,
-        previous: int | None,
-        reason: str,
-        evidence: Mapping[str, Any] | None = None,
-        budget: Budget | None = None,
-    ) -> Decision:
-        """Write a decision, and let the aliases follow; without a `budget` the one there is stays."""
-        if budget is None and after is not None:
-            budget = after.budget
-        made = self._ledger.add(after, kind, version, champion, previous, reason, evidence or {}, budget)
+    def _told(self, made: Decision) -> Decision:
+        """A decision that was written: the aliases follow it, and its version bears it."""
         self._follow(made)
-        self._versions.tag(version, {"assay.verdict": kind, "assay.reason": reason})
+        self._versions.tag(made.version, {"assay.verdict": made.kind, "assay.reason": made.reason})
         return made
 
     @contextmanager
@@ -226,7 +217,7 @@ class Championship:
             yield self._settled()
 
     def _settled(self) -> Decision | None:
-        last, named = self._ledger.last(), self._versions.alias(CHAMPION)
+        last, named = self._ledger.last(), self._versions.aliases().get(CHAMPION)
         if last is not None:
             unfinished = self._versions.followed() != last.number
             if named is None or named == last.champion or unfinished:
@@ -236,11 +227,14 @@ class Championship:
             return None
         say(f"{self.name}: somebody made version {named} champion in MLflow; the account has it now.")
         before = None if last is None else last.champion
-        return self._decide(last, "found", named, named, before, "the alias was moved in MLflow")
+        return self._told(
+            self._ledger.add(last, "found", named, named, before, "the alias was moved in MLflow", {}, _left(last))
+        )
 
     def _follow(self, decision: Decision) -> None:
+        named = self._versions.aliases()
         for alias, number in ((CHAMPION, decision.champion), (PREVIOUS, decision.previous)):
-            if self._versions.alias(alias) != number:
+            if named.get(alias) != number:
                 self._versions.name_as(alias, number)
         self._versions.follow(decision.number)
 
@@ -252,6 +246,10 @@ class Championship:
 def _seen(prepared: Path) -> Seen:
     train, validation = (read_split(prepared, name) for name in ("train", "validation"))
     return Seen(train.keys, validation.keys, train.parts[0].samples[0])
+
+
+def _left(last: Decision | None) -> Budget | None:
+    return None if last is None else last.budget
 
 
 def _spent(budget: Budget) -> str:

@@ -7,9 +7,11 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from statistics import NormalDist
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
 Weights = NDArray[np.float32]  # N × b: how often each sample stands in each resample
 Scores = Mapping[str, NDArray[np.float64]]  # figure → b values, NaN where a resample cannot say
@@ -149,6 +151,12 @@ def bootstrap(
         if np.isfinite(value[0]) and len(drawn):
             found[name] = Resampled(float(value[0]), drawn)
     return found
+
+
+def tally_of(rows: NDArray[np.int64], values: NDArray[Any], num_rows: int) -> csr_array:
+    """A matrix whose product with weights sums `values` by row number: num_rows × N."""
+    places = (rows, np.arange(len(rows)))
+    return csr_array((values.astype(np.float64), places), shape=(num_rows, len(rows)))
 
 
 def _ends(confidence: float) -> list[float]:

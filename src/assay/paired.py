@@ -14,7 +14,7 @@ from scipy.sparse import csr_array, vstack
 from scipy.special import log_softmax
 from scipy.stats import binom
 
-from assay.intervals import BLOCK, Interval, Scores, Weights, bootstrap, quantile_of
+from assay.intervals import BLOCK, Interval, Scores, Weights, bootstrap, quantile_of, tally_of
 from assay.params import SMALLER_IS_BETTER
 
 RESAMPLES = 10_000
@@ -179,11 +179,6 @@ def _rows(*rows: Any) -> csr_array:
     return csr_array(np.stack([np.asarray(row, dtype=np.float64) for row in rows]))
 
 
-def _tally(rows: NDArray[Any], values: NDArray[Any], num_rows: int) -> csr_array:
-    """Sums of `values` by row number: num_rows × N."""
-    return csr_array((values.astype(np.float64), (rows, np.arange(len(rows)))), shape=(num_rows, len(rows)))
-
-
 def _mean_share(hits: Floats, among: Floats) -> Floats:
     """The mean over those of K that occur: K × b to b."""
     with np.errstate(invalid="ignore"):
@@ -194,7 +189,7 @@ def _mean_share(hits: Floats, among: Floats) -> Floats:
 def _classes(outputs: Floats, targets: NDArray[Any]) -> tuple[csr_array, csr_array, csr_array]:
     """By class, K × N each: right, said and true."""
     said, count, ones = outputs.argmax(1), outputs.shape[1], np.ones(len(outputs))
-    return _tally(targets, said == targets, count), _tally(said, ones, count), _tally(targets, ones, count)
+    return tally_of(targets, said == targets, count), tally_of(said, ones, count), tally_of(targets, ones, count)
 
 
 def _balanced_accuracy(outputs: Floats, targets: NDArray[Any]) -> Sums:

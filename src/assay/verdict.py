@@ -18,7 +18,7 @@ from scipy.special import log_softmax
 from scipy.stats import rankdata
 from threadpoolctl import threadpool_limits
 
-from assay.intervals import Interval, Scores, Weights, bootstrap, mean_of_shares, wilson
+from assay.intervals import Interval, Scores, Weights, bootstrap, mean_of_shares, tally_of, wilson
 from assay.params import Evaluate
 
 HEADLINES: Mapping[str, str] = {"classification": "accuracy", "multilabel": "macro_f1", "regression": "r2"}
@@ -131,10 +131,10 @@ def _note_small(verdict: Verdict, counts: Mapping[str, int]) -> None:
 def _class_score(log_p: Floats, said: Ints, true: Ints, present: Ints) -> Callable[[Weights], Scores]:
     num_samples, num_classes = log_p.shape
     confidence, right = np.exp(log_p[np.arange(num_samples), said]), said == true
-    hits = _tally(true, right, num_classes)
-    saids = _tally(said, np.ones(num_samples), num_classes)
+    hits = tally_of(true, right, num_classes)
+    saids = tally_of(said, np.ones(num_samples), num_classes)
     trues = np.bincount(true, minlength=num_classes)[present, None]
-    off = _tally(calibration_bins(confidence), confidence - right, BINS)
+    off = tally_of(calibration_bins(confidence), confidence - right, BINS)
     loss = -log_p[np.arange(num_samples), true]
     ranks = _macro_ranks(log_p, true, present) if len(present) > 1 else None
 
@@ -187,7 +187,7 @@ def _calibration_by_chance(confidence: Floats, how: Evaluate) -> float:
     """
     rng = np.random.default_rng(how.seed)
     bins = calibration_bins(confidence)
-    tally = _tally(bins, np.ones(len(bins)), BINS)
+    tally = tally_of(bins, np.ones(len(bins)), BINS)
     expected = tally @ confidence
     block = max(1, 2**19 // len(bins))
     errors: list[Floats] = []
@@ -195,12 +195,6 @@ def _calibration_by_chance(confidence: Floats, how: Evaluate) -> float:
         drawn = rng.random((len(bins), min(block, how.resamples - start)), dtype=np.float32) < confidence[:, None]
         errors.append(np.abs(expected[:, None] - tally @ drawn.astype(np.float32)).sum(0) / len(bins))
     return float(np.quantile(np.concatenate(errors), (1 + how.confidence) / 2))
-
-
-def _tally(rows: Ints, values: NDArray[Any], num_rows: int) -> csr_array:
-    """A matrix whose product with weights sums `values` by row number: num_rows × N."""
-    places = (rows, np.arange(len(rows)))
-    return csr_array((values.astype(np.float64), places), shape=(num_rows, len(rows)))
 
 
 # multilabel

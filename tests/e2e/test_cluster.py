@@ -17,7 +17,8 @@ import psycopg
 import pytest
 
 from clones import SMALL, Clone, cloned
-from clusters import SUBMIT, Cluster, cluster, postgres
+from clusters import SUBMIT, Cluster, cluster
+from databases import postgres
 from servers import mlflow_server
 from waits import until
 

@@ -17,7 +17,7 @@ import pytest
 import searches
 from assay.search.study import WORKER_LOST
 from clones import named
-from databases import postgresql, programs
+from databases import postgres
 from searches import WORKER, journal, results, statuses
 from waits import LIMIT_S, until
 
@@ -154,11 +154,9 @@ def test_sigterm_is_one_sentence_and_leaves_no_run_running(tmp_path: Path) -> No
 
 
 def test_where_the_studys_database_goes_away_it_is_said(tmp_path: Path) -> None:
-    if (below := programs()) is None:
-        pytest.skip("there is no PostgreSQL on this machine")
     store = tmp_path / "mlruns/mlflow.db"
     with ExitStack() as life:
-        with postgresql(below) as address:
+        with postgres() as address:
             driver = life.enter_context(searching(tmp_path, 1, epochs=100_000, storage=address))
             until(lambda: store.exists() and ("trial 000", "RUNNING") in statuses(tmp_path), alive=driver)
         _, wrong = driver.communicate(timeout=LIMIT_S)

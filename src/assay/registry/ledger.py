@@ -2,7 +2,6 @@
 lies and that two who decide at once cannot both; MLflow's aliases follow it and keep no history themselves.
 """
 
-import getpass
 import json
 import socket
 import time
@@ -20,6 +19,7 @@ from assay.errors import InputError
 from assay.lease import DatabaseLease, connecting
 from assay.promotion import Budget, Rules
 from assay.tracking.address import Address, masked
+from assay.tracking.source import user
 
 FILE = "decisions.db"  # beside a sqlite store of MLflow, and where that is a server
 PROMOTED = ("first", "promoted", "by hand", "rolled back", "found")  # kinds of decision that change the champion
@@ -190,8 +190,4 @@ def _engine(where: str) -> Engine:
 
 
 def _who() -> str:
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):  # a container's user without a name
-        user = "somebody"
-    return f"{user}@{socket.gethostname()}"[:255]
+    return f"{user() or 'somebody'}@{socket.gethostname()}"[:255]

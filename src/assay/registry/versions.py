@@ -135,10 +135,10 @@ class Versions:
             )
             yield Path(self._ask(fetch)) / "data" / PACK
 
-    def alias(self, alias: str) -> int | None:
-        """The version that an alias names."""
+    def aliases(self) -> dict[str, int]:
+        """The versions that have a name."""
         model = self._model()
-        return None if model is None or alias not in model.aliases else int(model.aliases[alias])
+        return {} if model is None else {alias: int(version) for alias, version in model.aliases.items()}
 
     def name_as(self, alias: str, number: int | None) -> None:
         """Let an alias name a version, or nothing."""

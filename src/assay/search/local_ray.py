@@ -44,9 +44,9 @@ def beginning() -> Iterator[None]:
 
     with ExitStack() as changed:
         for name in NOT_NEEDED:
-            changed.enter_context(_set(node.Node, name, lambda _node, **_: None))
-        changed.enter_context(_set(services, "start_raylet", _with_ports(services.start_raylet)))
-        changed.enter_context(_set(services, "get_node", _patient(services.get_node)))
+            changed.enter_context(replaced(node.Node, name, lambda _node, **_: None))
+        changed.enter_context(replaced(services, "start_raylet", _with_ports(services.start_raylet)))
+        changed.enter_context(replaced(services, "get_node", _patient(services.get_node)))
         yield
 
 
@@ -68,7 +68,8 @@ def runs(process: psutil.Process) -> bool:
 
 
 @contextmanager
-def _set(owner: Any, name: str, value: Any) -> Iterator[None]:
+def replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
+    """Around a block in which `owner` has another `value` under this name."""
     before = getattr(owner, name)
     setattr(owner, name, value)
     try:

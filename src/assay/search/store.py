@@ -16,7 +16,7 @@ from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from sqlalchemy import make_url
 
 from assay.errors import InputError
-from assay.lease import DatabaseLease, Superseded, connecting, is_leased
+from assay.lease import DatabaseLease, Held, Superseded, connecting, is_leased
 from assay.search.mounts import network_file_system
 from assay.search.steady import Steady, unanswered
 from assay.terminal import GO_ON
@@ -33,7 +33,7 @@ class Lease:
         end = time.monotonic() + GLANCE_S
         while (file := _locked(path)) is None:
             if time.monotonic() > end:
-                raise InputError("this search is running already; wait for it, or end it with Ctrl-C.")
+                raise Held("this search is running already; wait for it, or end it with Ctrl-C.")
             time.sleep(GLANCE_S / 10)
         self._file = file
 

@@ -5,7 +5,7 @@ state of its own: what Tune knows dies with it.
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -22,6 +22,7 @@ from assay.errors import InputError
 from assay.folds import Kin
 from assay.modality import Weights
 from assay.params import Recipe, Search
+from assay.search.local_ray import replaced
 from assay.search.machine import Machine
 from assay.search.study import MACHINE_TRIES
 from assay.search.trial import Asked
@@ -102,9 +103,8 @@ def run_trials(
             checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
         ),
     )
-    logging.getLogger("ray.tune.tune").setLevel(
-        logging.CRITICAL
-    )  # it ends with an error of its own where a worker was lost
+    # It would end with an error of its own where a worker was lost.
+    logging.getLogger("ray.tune.tune").setLevel(logging.CRITICAL)
     with _every_death_told():
         tuner.fit()
     if jobs.broken is not None:
@@ -255,14 +255,10 @@ def _every_death_told() -> Iterator[None]:
     def told(failed: Callable[..., None]) -> Callable[..., None]:
         return lambda manager, *, exception, **of: failed(manager, exception=_as_death(exception), **of)
 
-    before = {name: getattr(RayActorManager, name) for name in ("_actor_start_failed", "_actor_task_failed")}
-    for name, failed in before.items():
-        setattr(RayActorManager, name, told(failed))
-    try:
+    with ExitStack() as changed:
+        for name in ("_actor_start_failed", "_actor_task_failed"):
+            changed.enter_context(replaced(RayActorManager, name, told(getattr(RayActorManager, name))))
         yield
-    finally:
-        for name, failed in before.items():
-            setattr(RayActorManager, name, failed)
 
 
 def _as_death(error: Exception) -> Exception:

@@ -13,7 +13,9 @@ GIT_S = 10
 
 def source_tags(root: Path) -> dict[str, str]:
     """MLflow's tags of the source; without a commit where `root` is no git repository or git is not there."""
-    tags = {"mlflow.source.type": "LOCAL", "mlflow.source.name": Path(sys.argv[0]).name or "assay"} | _user()
+    tags = {"mlflow.source.type": "LOCAL", "mlflow.source.name": Path(sys.argv[0]).name or "assay"}
+    if (name := user()) is not None:
+        tags["mlflow.user"] = name
     commit = _git(root, "rev-parse", "HEAD")
     if not commit:
         return tags
@@ -29,11 +31,12 @@ def study_of(report: Path) -> str:
         return "none"
 
 
-def _user() -> dict[str, str]:
+def user() -> str | None:
+    """Who runs this; None for a container's user without a name."""
     try:
-        return {"mlflow.user": getpass.getuser()}
-    except (KeyError, OSError):  # a container's user without a name
-        return {}
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return None
 
 
 def _git(root: Path, *words: str) -> str | None:
