@@ -8,7 +8,8 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import annotated_types as limits
 from pydantic.fields import FieldInfo
 
-from assay.params import Params, Section
+from assay.params import Params
+from assay.section import Section
 
 NONSENSE = "zzz"
 

@@ -24,9 +24,10 @@ from assay.errors import InputError
 from assay.lease import Held
 from assay.match import Match
 from assay.model_files import Trained, save_model
-from assay.params import Params, Promote, Tracking
+from assay.params import Params, Tracking
 from assay.registry.versions import CHALLENGER, CHAMPION, PREVIOUS
 from assay.tracking.address import resolve
+from assay.usage import Promote
 from prepared import content_keys
 from servers import mlflow_server
 

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from assay.params import Params, Section
+from assay.params import Params
+from assay.section import Section
 from imports import ROOT, SOURCE, files_behind
 
 STAGES = ("prepare", "augment", "search", "train", "evaluate")
@@ -43,6 +44,8 @@ STALE = {  # the setting or section → the stages that read it themselves; the 
 NO_EFFECT = {  # files that run in a stage and decide nothing of its results, and why
     "src/assay/__init__.py": "is empty but for a docstring",
     "src/assay/params.py": "its values are in params.yaml, and those are listed",
+    "src/assay/section.py": "what settings are made of",
+    "src/assay/usage.py": "settings that make nothing stale",
     "src/assay/settings": "reads params.yaml",
     "src/assay/check.py": "refuses or does nothing",
     "src/assay/buildable.py": "refuses or does nothing",

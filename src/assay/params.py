@@ -3,11 +3,13 @@
 Names are the contract: `recipe.optimizer.lr` here is so in MLflow, and `optimizer.lr` in the search space.
 """
 
-import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model
+from pydantic import BeforeValidator, Field, create_model
+
+from assay.section import Duration, MetricName, Section, Share, whole
+from assay.usage import Promote
 
 PARAMS_PATH = "params.yaml"
 
@@ -21,7 +23,6 @@ Task = Literal["classification", "multilabel", "regression"]
 SamplerName = Literal["auto", "tpe", "gp", "cmaes", "nsga2", "qmc", "random", "grid"]
 FinalsName = Literal["off", "small", "full"]
 PrunerName = Literal["auto", "asha", "hyperband", "median", "none"]
-MetricName = Literal["auto", "loss", "accuracy", "balanced_accuracy", "f1", "r2", "rmse", "mae"]
 CostName = Literal["cost/seconds", "cost/parameters"]
 ObjectiveName = Literal[MetricName, CostName]
 
@@ -40,26 +41,6 @@ METRICS_OF_TASK: Mapping[str, tuple[str, ...]] = {  # the first is what `auto` m
     "regression": ("r2", "rmse", "mae", "loss"),
 }
 SMALLER_IS_BETTER = frozenset({"loss", "rmse", "mae"})
-
-UNITS_S = {"s": 1, "min": 60, "h": 3600}
-AMOUNT = r"([1-9]\d*(\.\d+)?|0\.\d*[1-9]\d*)"  # above 0
-DURATION, NAME = rf"^{AMOUNT} ?({'|'.join(UNITS_S)})$", r"^[\w. -]{1,200}$"
-Duration = Annotated[str, Field(pattern=DURATION)]
-Name = Annotated[str, Field(pattern=NAME)]
-Share = Annotated[float, Field(ge=0, le=1)]
-
-
-def _whole(value: Any) -> Any:
-    """Nothing but a whole number: true equals 1, and 3.0 equals 3, so a choice among numbers would take them."""
-    if type(value) is not int:
-        raise ValueError("must be a whole number")
-    return value
-
-
-class Section(BaseModel):
-    """A part of params.yaml: unknown names are refused, types are strict, nothing is changed after reading."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class Splits(Section):
@@ -80,7 +61,7 @@ class Data(Section):
         None, description="side in pixels; null: the pictures' own, where all are equal and square"
     )
     resize: Literal["crop", "pad", "stretch"] = Field("crop", description="how a picture that is not square becomes so")
-    channels: Annotated[Literal[1, 3], BeforeValidator(_whole)] = Field(3, description="1 grey, 3 RGB")
+    channels: Annotated[Literal[1, 3], BeforeValidator(whole)] = Field(3, description="1 grey, 3 RGB")
     splits: Splits = Field(default_factory=Splits, description="shares of train, validation and test; they sum to 1")
     split_key: str = Field("assay", description="key of the hash that splits; another key is another split")
     max_bad: Share = Field(0.01, description="share of unreadable samples that is tolerated")
@@ -279,25 +260,6 @@ class Tracking(Section):
     experiment: str = Field("assay", description="MLflow's experiment")
 
 
-class Promote(Section):
-    model: Name = Field("assay", description="name in MLflow's registry of the model that is in use")
-    storage: str | None = Field(
-        None, description="database of the decisions; null: MLflow's own, or mlruns/decisions.db where that is a server"
-    )
-    metric: MetricName = Field("auto", description="what a challenger must be better by; auto is the task's own")
-    alpha: Annotated[float, Field(gt=0, le=0.5)] = Field(0.05, description="probability of a wrong promotion in a year")
-    slots: Annotated[int, Field(ge=1, le=1000)] = Field(52, description="looks at the test split in a year, at most")
-    screen: Annotated[float, Field(gt=0, le=1)] = Field(
-        0.2, description="p on the validation split above which the test split is not looked at"
-    )
-    margin: Annotated[float, Field(ge=0)] = Field(
-        0.005, description="how much worse than an earlier champion of the year the next may be"
-    )
-    wanted: Annotated[float, Field(gt=0)] | None = Field(
-        None, description="gain that matters; it is said how many test samples would show it"
-    )
-
-
 class Params(Section):
     """The whole of params.yaml."""
 
@@ -308,12 +270,6 @@ class Params(Section):
     evaluate: Evaluate = Field(default_factory=Evaluate)
     promote: Promote = Field(default_factory=Promote)
     tracking: Tracking = Field(default_factory=Tracking)
-
-
-def seconds_of(duration: str) -> float:
-    """Of a `Duration`."""
-    number, unit = re.findall(r"[\d.]+|[a-z]+", duration)
-    return float(number) * UNITS_S[unit]
 
 
 def flat(section: Section) -> dict[str, Any]:

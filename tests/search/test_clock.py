@@ -6,10 +6,10 @@ from pathlib import Path
 import optuna
 import pytest
 
-from assay.params import seconds_of
 from assay.search.about import study_name
 from assay.search.clock import SEARCHED, Clock
 from assay.search.study import Study
+from assay.section import seconds_of
 from searches import drive, opened, params_of
 
 

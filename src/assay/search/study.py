@@ -19,7 +19,7 @@ from typing import Any, Self
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from assay.errors import InputError
-from assay.params import Recipe, Search, flat, seconds_of
+from assay.params import Recipe, Search, flat
 from assay.search.about import about, introduce, searched_base, study_name
 from assay.search.clock import Clock
 from assay.search.earlier import check_names, first_points
@@ -50,6 +50,7 @@ from assay.search.trial import (
     newest,
     reruns_in,
 )
+from assay.section import seconds_of
 
 INTERRUPTED = "the search was interrupted"
 WORKER_LOST = "its worker died"  # for the first time, and not by what the trial did

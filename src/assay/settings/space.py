@@ -7,7 +7,8 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from assay.errors import nearest
-from assay.params import Params, Recipe, Section, Vary, flat, with_values
+from assay.params import Params, Recipe, Vary, flat, with_values
+from assay.section import Section
 from assay.settings.document import Problem, Where
 from assay.settings.wording import briefly, expected, number_type, shown
 

@@ -8,7 +8,8 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from assay.errors import nearest
-from assay.params import NOT_HERE, Params, Recipe, Section, flat
+from assay.params import NOT_HERE, Params, Recipe, flat
+from assay.section import Section
 from assay.settings.document import Document, Problem, Where
 from assay.settings.space import unknown_in_space
 from assay.settings.wording import expected, literals, shown

@@ -8,7 +8,8 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import annotated_types as limits
 from pydantic.fields import FieldInfo
 
-from assay.params import DURATION, NAME, Params, Section
+from assay.params import Params
+from assay.section import DURATION, NAME, Section
 
 PATTERNS = {DURATION: "a duration, as 90 s, 30 min or 2 h", NAME: "a name of letters, digits, _ . - and spaces"}
 PLAIN = {bool: ("true", "false"), str: ("text",), type(None): ("null",)}
