@@ -94,13 +94,13 @@ def aliases(root: Path) -> dict[str, int]:
 
 class TestChallenge:
     def test_the_first_is_champion_without_a_match(self, open_house: Championship, root: Path) -> None:
-        assert open_house.challenge(root / "bad", root / "data")
+        assert open_house.challenge(root / "bad", root / "data").won
         assert kinds(open_house) == ["first"]
         assert aliases(root) == {CHAMPION: 1}
 
     def test_the_better_one_is_promoted_and_its_alpha_returns(self, open_house: Championship, root: Path) -> None:
         open_house.challenge(root / "bad", root / "data")
-        assert open_house.challenge(root / "good", root / "data")
+        assert open_house.challenge(root / "good", root / "data").won
         assert kinds(open_house) == ["first", "look", "promoted"]
         last = open_house.decisions()[-1]
         assert (last.champion, last.previous) == (2, 1)
@@ -112,7 +112,7 @@ class TestChallenge:
     ) -> None:
         monkeypatch.setattr(Match, "on_test", None)  # not even computed
         open_house.challenge(root / "good", root / "data")
-        assert not open_house.challenge(root / "bad", root / "data")
+        assert not open_house.challenge(root / "bad", root / "data").won
         last = open_house.decisions()[-1]
         assert last.kind == "screened" and last.champion == 1
         assert last.budget is not None and last.budget.looks == 0
@@ -121,18 +121,18 @@ class TestChallenge:
     def test_nobody_is_judged_twice_on_the_same_data(self, open_house: Championship, root: Path) -> None:
         open_house.challenge(root / "good", root / "data")
         for _ in range(2):
-            assert not open_house.challenge(root / "bad", root / "data")
+            assert not open_house.challenge(root / "bad", root / "data").won
         assert kinds(open_house) == ["first", "screened"]
-        assert open_house.challenge(root / "good", root / "data")
+        assert open_house.challenge(root / "good", root / "data").won
         assert kinds(open_house) == ["first", "screened"]
 
     def test_where_no_look_is_left_the_champion_stays(self, root: Path) -> None:
         params = Params.model_validate({"promote": {"slots": 1, "screen": 1.0, "alpha": 1e-9 + 1e-12}})
         with Championship(params, root) as house:
             house.challenge(root / "bad", root / "data")
-            assert not house.challenge(root / "good", root / "data")  # an alpha that nobody reaches with 120 samples
+            assert not house.challenge(root / "good", root / "data").won  # 120 samples never reach this alpha
             save(worse(judged.trained(TASK), 0.1), root / "other")
-            assert not house.challenge(root / "other", root / "data")
+            assert not house.challenge(root / "other", root / "data").won
             assert kinds(house) == ["first", "look", "kept", "kept"]
             assert "all 1 looks of this year are spent" in house.decisions()[-1].reason
 
@@ -147,7 +147,7 @@ class TestChallenge:
                     house.challenge(root / "good", root / "data")
             assert kinds(house) == ["first", "look"]
         with Championship(PARAMS, root) as house:
-            assert house.challenge(root / "good", root / "data")
+            assert house.challenge(root / "good", root / "data").won
             assert kinds(house) == ["first", "look", "promoted"]
 
     def test_a_promotion_that_a_kill_cut_short_is_finished_by_whoever_comes_next(
@@ -187,7 +187,7 @@ class TestChallenge:
         shutil.copytree(root / "data", former)
         (former / "dataset.json").write_text(json.dumps(about | {"classes": facts["classes"]}))
         open_house.challenge(fewer, former)
-        assert open_house.challenge(root / "good", root / "data")
+        assert open_house.challenge(root / "good", root / "data").won
         compared = open_house.decisions()[-1].evidence["compared"]
         assert compared["champion"] < compared["challenger"]
 
@@ -213,7 +213,7 @@ class TestAPerson:
         open_house.challenge(root / "good", root / "data")
         open_house.rollback("complaints")
         assert aliases(root) == {CHAMPION: 1, CHALLENGER: 2}
-        assert not open_house.challenge(root / "good", root / "data")
+        assert not open_house.challenge(root / "good", root / "data").won
         assert kinds(open_house) == ["first", "look", "promoted", "rolled back"]
         with pytest.raises(InputError, match="there is nothing to go back to"):
             open_house.rollback("again")
@@ -301,7 +301,7 @@ class TestServer:
                 with pytest.raises(InputError, match=r"MLflow's registry at .* did not do as asked"):
                     house.challenge(root / "good", root / "data")
                 server.start()
-                assert house.challenge(root / "good", root / "data")
+                assert house.challenge(root / "good", root / "data").won
                 assert kinds(house) == ["first", "look", "promoted"]
             client = mlflow.MlflowClient(tracking_uri=server.uri)
             assert client.get_model_version_by_alias("assay", CHAMPION).version == "2"

@@ -8,6 +8,7 @@ aliases follow the last decision; where they do not, a process died between, or 
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,19 @@ if TYPE_CHECKING:
 
 SKETCH = 64  # keys by which a test split is known again
 CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class Challenged:
+    """What came of a challenge: the version that the model is now, and the decision that it ended with."""
+
+    version: int
+    decision: Decision
+
+    @property
+    def won(self) -> bool:
+        """Whether it is champion."""
+        return self.decision.champion == self.version
 
 
 class Championship:
@@ -77,8 +91,8 @@ class Championship:
             raise InputError(f"{self.name} has no champion; `assay challenge` makes the trained model the first.")
         return made
 
-    def challenge(self, folder: Path, prepared: Path) -> bool:
-        """Let the model in `folder` try to become champion; whether it is champion now.
+    def challenge(self, folder: Path, prepared: Path) -> Challenged:
+        """Let the model in `folder` try to become champion.
 
         Raises:
             InputError: the model is not of the data in `prepared`, or another process decides at this moment.
@@ -94,17 +108,17 @@ class Championship:
             identity = sha256((folder / FACTS).read_bytes())
             version = self._versions.register(folder, identity, seen, self._tags(trained))
             if last is None:
-                return self._first(version, match)
+                return Challenged(version.number, self._first(version, match))
             if version.number == last.champion:
                 say(f"{self.name}: version {version.number} is champion already.")
-                return True
+                return Challenged(version.number, last)
             if (known := self._known(version, last, match)) is not None:
                 say(f"{self.name}: version {version.number} was judged on these data before: {known.reason}")
-                return False
+                return Challenged(version.number, known)
             self._versions.name_as(CHALLENGER, version.number)
             ended = self._played(match, version, last)
         say(f"{self.name}: version {version.number} against {last.champion}: {ended.reason}")
-        return ended.champion == version.number
+        return Challenged(version.number, ended)
 
     def promote(self, number: int, reason: str) -> None:
         """Make a version champion against or without the test, as a person says.
@@ -138,14 +152,12 @@ class Championship:
             self._told(self._ledger.add(last, "rolled back", fallen, returned, before, reason, told, _left(last)))
         say(f"{self.name}: version {returned} is champion again; version {fallen} was rolled back.")
 
-    def _first(self, version: Version, match: Match) -> bool:
-        budget = self._opened(None, match)
-        told = {"data": match.about.version}
-        self._told(
-            self._ledger.add(None, "first", version.number, version.number, None, "the first model", told, budget)
-        )
+    def _first(self, version: Version, match: Match) -> Decision:
+        budget, told = self._opened(None, match), {"data": match.about.version}
+        made = self._ledger.add(None, "first", version.number, version.number, None, "the first model", told, budget)
+        self._told(made)
         say(f"{self.name}: version {version.number} is champion, the first; nobody was there to beat.")
-        return True
+        return made
 
     def _played(self, match: Match, version: Version, last: Decision) -> Decision:
         """Screen, look and rule, each where it was not done; the decision at the end."""
@@ -213,7 +225,7 @@ class Championship:
     @contextmanager
     def _deciding(self) -> Iterator[Decision | None]:
         """Around what decides, with the last decision: nobody else does, and the aliases are in line with it."""
-        with self._ledger.owned():
+        with self._ledger.deciding():
             yield self._settled()
 
     def _settled(self) -> Decision | None:

@@ -64,6 +64,7 @@ class DatabaseLease:
         """
         self._engine, self._study, self._subject = engine, study, subject
         self._over, self.lost = threading.Event(), False
+        self.left_by: str | None = None  # the process that had it and did not give it back
         _make_table(engine)
         while (epoch := self._taken()) is None:
             pass
@@ -111,6 +112,7 @@ class DatabaseLease:
                 )
             seen = (LEASES.c.study == self._study) & (LEASES.c.epoch == row.epoch) & (LEASES.c.expiry == row.expiry)
             epoch = int(row.epoch) + 1
+            self.left_by = f"process {row.process} on {row.host}" if row.expiry else None
             if connection.execute(LEASES.update().where(seen).values(epoch=epoch, **mine)).rowcount:
                 return epoch
         return None

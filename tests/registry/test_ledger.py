@@ -9,7 +9,8 @@ import pytest
 from assay.errors import InputError
 from assay.params import Tracking
 from assay.promotion import Budget, Rules
-from assay.registry.ledger import Decision, Ledger, Overtaken, history, place
+from assay.registry.book import Overtaken
+from assay.registry.ledger import Decision, Ledger, history, place
 from assay.tracking.address import Address, resolve
 
 BUDGET = Budget(Rules("accuracy"), began=12.5, count=100, sketch=("ab", "cd"), looks=3, spent=0.002)
@@ -56,11 +57,11 @@ class TestLedger:
     ) -> None:
         other = Ledger(where, request.node.name[:200])
         try:
-            with ledger.owned():
-                with pytest.raises(InputError, match="this promotion is running already"), other.owned():
+            with ledger.deciding():
+                with pytest.raises(InputError, match="this promotion is running already"), other.deciding():
                     pass
                 added(ledger, None)
-            with other.owned():
+            with other.deciding():
                 added(other, other.last(), "promoted", 2)
         finally:
             other.close()

@@ -33,8 +33,8 @@ def challenge(model: Annotated[Path, Option(help="Folder of the trained model.")
     Example: assay challenge
     """
     with _championship() as house:
-        won = house.challenge(model, PREPARED)
-    raise SystemExit(0 if won else KEPT)
+        ended = house.challenge(model, PREPARED)
+    raise SystemExit(0 if ended.won else KEPT)
 
 
 def champion() -> None:

@@ -5,20 +5,17 @@ lies and that two who decide at once cannot both; MLflow's aliases follow it and
 import json
 import socket
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import sqlalchemy
-from sqlalchemy import Column, Engine, Float, Integer, MetaData, String, Table, Text, select
-from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
+from sqlalchemy import Column, Float, Integer, MetaData, String, Table, Text
 
-from assay.errors import InputError
-from assay.lease import DatabaseLease, connecting
 from assay.promotion import Budget, Rules
-from assay.tracking.address import Address, masked
+from assay.registry.book import Book
+from assay.tracking.address import Address
 from assay.tracking.source import user
 
 FILE = "decisions.db"  # beside a sqlite store of MLflow, and where that is a server
@@ -37,10 +34,6 @@ DECISIONS = Table(
     Column("reason", Text, nullable=False),
     Column("evidence", Text, nullable=False),  # JSON
 )
-
-
-class Overtaken(InputError):
-    """Another has decided meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +66,7 @@ class Decision:
         return Budget(**{**told, "rules": Rules(**told["rules"]), "sketch": tuple(told["sketch"])})
 
 
-class Ledger:
+class Ledger(Book):
     """The decisions on one registered model. Give it back with `close`."""
 
     def __init__(self, where: str, model: str) -> None:
@@ -82,17 +75,15 @@ class Ledger:
         Raises:
             InputError: the database does not open.
         """
-        self._where, self._model = where, model
-        with self._translated():
-            self._engine = _engine(where)
-            DECISIONS.create(self._engine, checkfirst=True)
+        super().__init__(where, model, DECISIONS)
+
+    def deciding(self) -> AbstractContextManager[str | None]:
+        """Around a block that decides; see `owned`."""
+        return self.owned("registry", "promotion")
 
     def decisions(self) -> list[Decision]:
         """All, oldest first."""
-        chosen = select(DECISIONS).where(DECISIONS.c.model == self._model).order_by(DECISIONS.c.number)
-        with self._translated(), self._engine.connect() as connection:
-            rows = connection.execute(chosen).mappings().all()
-        return [_decision(row) for row in rows]
+        return [_decision(row._mapping) for row in self.rows()]
 
     def last(self) -> Decision | None:
         """The newest."""
@@ -116,45 +107,9 @@ class Ledger:
         """
         told = json.dumps(dict(evidence) | ({} if budget is None else {"budget": asdict(budget)}))
         number = 1 if after is None else after.number + 1
-        row = Decision(number, time.time(), _who(), kind, version, champion, previous, reason, json.loads(told))
-        values = vars(row) | {"model": self._model, "evidence": told}
-        try:
-            with self._engine.begin() as connection:
-                connection.execute(DECISIONS.insert().values(**values))
-        except IntegrityError as error:
-            raise Overtaken(f"{self._model}: another has decided meanwhile; run the same command again.") from error
-        except SQLAlchemyError as error:
-            raise self._sentence(error) from error
+        row = Decision(number, time.time(), who(), kind, version, champion, previous, reason, json.loads(told))
+        self.write(vars(row) | {"evidence": told})
         return row
-
-    @contextmanager
-    def owned(self) -> Iterator[None]:
-        """Around a block that decides: nobody else is within such a block.
-
-        Raises:
-            Held: another is.
-        """
-        with self._translated():
-            lease = DatabaseLease(self._engine, f"registry {self._model}"[:64], "promotion")
-        try:
-            yield
-        finally:
-            lease.release()
-
-    def close(self) -> None:
-        """Give the database's connections back."""
-        self._engine.dispose()
-
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
-        try:
-            yield
-        except SQLAlchemyError as error:
-            raise self._sentence(error) from error
-
-    def _sentence(self, error: SQLAlchemyError) -> InputError:
-        said = str(error.orig if isinstance(error, DBAPIError) else error).strip().splitlines()[0]
-        return InputError(f"promote.storage is {masked(self._where)!r}, which cannot be used ({said.rstrip('.')}).")
 
 
 def place(asked: str | None, store: Address, root: Path) -> str:
@@ -182,12 +137,6 @@ def _decision(row: Any) -> Decision:
     return Decision(**told | {"evidence": json.loads(row["evidence"])})
 
 
-def _engine(where: str) -> Engine:
-    url = sqlalchemy.make_url(where)
-    if url.get_backend_name() == "sqlite" and url.database:
-        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
-    return sqlalchemy.create_engine(where, pool_pre_ping=True, connect_args=connecting(where))
-
-
-def _who() -> str:
+def who() -> str:
+    """Whoever runs this, and where."""
     return f"{user() or 'somebody'}@{socket.gethostname()}"[:255]
