@@ -18,12 +18,14 @@ from imports import ROOT, SOURCE, files_behind
 STAGES = ("prepare", "augment", "search", "train", "evaluate")
 NOWHERE = {  # settings that make nothing stale, and why
     "data.workers": "how many processes decode decides how fast, not what",
+    "data.pull": "what brings new samples; they are named as dependencies",
     "search.workers": "how many trials run at once, not which",
     "search.resources": "what a trial may hold, not what it is",
     "search.trial_timeout": "when a trial that hangs is given up; one that does not is as it was",
     "search.storage": "where the study is kept",
     "search.storage_path": "where Ray keeps files that nobody reads",
     "promote": "who becomes champion, of models that are trained",
+    "retrain": "another way to a model, which leaves the stages' results alone",
     "tracking.uri": "where runs are recorded",
     "tracking.experiment": "where runs are recorded",
 }

@@ -61,7 +61,8 @@ class Championship:
         make_place(address)
         self._how, self._root, self.name = params.promote, root, params.promote.model
         self._versions = Versions(address, root, self.name)
-        self._ledger = Ledger(place(params.promote.storage, address, root), self.name)
+        self.database = place(params.promote.storage, address, root)
+        self._ledger = Ledger(self.database, self.name)
 
     def __enter__(self) -> "Championship":
         return self
@@ -84,12 +85,24 @@ class Championship:
         Raises:
             InputError: nobody ever was champion.
         """
-        with suppress(Held), self._deciding():
-            pass
-        made = self._ledger.decisions()
+        made = [] if self.last() is None else self._ledger.decisions()
         if not made:
             raise InputError(f"{self.name} has no champion; `assay challenge` makes the trained model the first.")
         return made
+
+    def last(self) -> Decision | None:
+        """The newest decision, as `decisions` has it; None where nobody ever was champion."""
+        with suppress(Held), self._deciding() as last:
+            return last
+        return self._ledger.last()
+
+    def contender(self, number: int) -> Contender:
+        """A version with its model and what it has learnt from.
+
+        Raises:
+            InputError: see `registered`.
+        """
+        return registered(self._versions, number)
 
     def challenge(self, folder: Path, prepared: Path) -> Challenged:
         """Let the model in `folder` try to become champion.

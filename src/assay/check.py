@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 PREPARED_BY = Path(".assay/prepared.json")  # not beside the data: a path among the settings must not make it another
 PLACES = ("results", *(f"results/{name}" for name in ("prepare", "augment", "search", "train", "evaluate")), ".assay")
 Labels = tuple[str, tuple[str, ...] | None]  # the task, and its classes where it has some
-NAMED = re.compile(r"((?:data|augment|recipe|search|evaluate|tracking)(?:\.\w+)+)[: ]")
+NO_MATTER = ("workers", "pull")  # of `data`: how fast samples come, and how new ones do
+NAMED = re.compile(r"((?:data|augment|recipe|search|evaluate|promote|retrain|tracking)(?:\.\w+)+)[: ]")
 
 
 def checked(path: str | Path = PARAMS_PATH, *, thorough: bool = False, on_prepared: bool = False) -> Params:
@@ -182,7 +183,7 @@ def _noted() -> dict[str, list[dict[str, Any]]]:
 
 
 def _deciding(data: Data) -> dict[str, Any]:
-    return {name: value for name, value in flat(data).items() if name != "workers"}
+    return {name: value for name, value in flat(data).items() if name not in NO_MATTER}
 
 
 def _source(data: Data) -> None:

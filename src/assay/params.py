@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, create_model
 
 from assay.section import Duration, MetricName, Section, Share, whole
-from assay.usage import Promote
+from assay.usage import Promote, Retrain
 
 PARAMS_PATH = "params.yaml"
 
@@ -66,6 +66,7 @@ class Data(Section):
     split_key: str = Field("assay", description="key of the hash that splits; another key is another split")
     max_bad: Share = Field(0.01, description="share of unreadable samples that is tolerated")
     workers: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] = Field("auto", description="processes that decode")
+    pull: str | None = Field(None, description="command that `assay retrain` runs first, to bring new samples")
 
 
 class Policy(Section):
@@ -269,6 +270,7 @@ class Params(Section):
     search: Search = Field(default_factory=Search)
     evaluate: Evaluate = Field(default_factory=Evaluate)
     promote: Promote = Field(default_factory=Promote)
+    retrain: Retrain = Field(default_factory=Retrain)
     tracking: Tracking = Field(default_factory=Tracking)
 
 

@@ -53,7 +53,7 @@ def stage(
     except Exception as error:
         if is_stopped(error):
             _leave(STOPPED, f"Stopped; {go_on}")
-        sentence = _of_machine(error)
+        sentence = of_machine(error)
         if sentence is None:
             raise
         _leave(2, sentence)
@@ -92,8 +92,8 @@ def _leave(code: int, *sentences: str) -> NoReturn:
     raise SystemExit(code)
 
 
-def _of_machine(error: Exception) -> str | None:
-    """The sentence where it is the machine that refuses: a path, the disk, memory; else None."""
+def of_machine(error: Exception) -> str | None:
+    """The sentence where it is the machine that refuses: a path, the disk, memory; None where it is not."""
     if isinstance(error, OSError) and error.filename is not None:
         return of_path(error)
     below: BaseException | None = error

@@ -1,4 +1,5 @@
-"""What params.yaml may say of a model in use: who becomes champion. The sections behind the pipeline; it reads none."""
+"""What params.yaml may say of a model in use: who becomes champion, and when to
+retrain. The sections behind the pipeline; it reads none."""
 
 from typing import Annotated
 
@@ -23,4 +24,20 @@ class Promote(Section):
     )
     wanted: Annotated[float, Field(gt=0)] | None = Field(
         None, description="gain that matters; it is said how many test samples would show it"
+    )
+
+
+class Retrain(Section):
+    new_samples: Annotated[float, Field(gt=0)] = Field(
+        0.05,
+        description="new samples to learn from, as a share of those before, that are reason enough",
+    )
+    max_age_days: Annotated[float, Field(gt=0)] | None = Field(
+        None, description="days since the last retraining that are reason enough; null: no age is"
+    )
+    trials: Annotated[int, Field(ge=0, le=1_000_000)] = Field(
+        8, description="recipes tried round the champion's, which is one of them; 0: it is trained again as it is"
+    )
+    around: Annotated[float, Field(gt=0, le=1)] = Field(
+        0.5, description="share of each range of the space, round the champion's value, that is searched"
     )

