@@ -24,6 +24,7 @@ NOWHERE = {  # settings that make nothing stale, and why
     "search.storage": "where the study is kept",
     "search.storage_path": "where Ray keeps files that nobody reads",
     "promote": "who becomes champion, of models that are trained",
+    "retrain": "when a model in use is trained anew, and who hears of it",
     "tracking.uri": "where runs are recorded",
     "tracking.experiment": "where runs are recorded",
 }
@@ -47,6 +48,7 @@ NO_EFFECT = {  # files that run in a stage and decide nothing of its results, an
     "src/assay/section.py": "what settings are made of",
     "src/assay/usage.py": "settings that make nothing stale",
     "src/assay/settings": "reads params.yaml",
+    "src/assay/crontab.py": "when a retraining is due",
     "src/assay/check.py": "refuses or does nothing",
     "src/assay/buildable.py": "refuses or does nothing",
     "src/assay/outside.py": "refuses or does nothing",

@@ -25,6 +25,7 @@ BORDERS = {  # a foreign tool → the only places that may import it
     "captum": ("src/assay/explain.py", "src/assay/image/"),
     "typer": ("src/assay/cli/",),
     "rich": ("src/assay/terminal.py",),
+    "apscheduler": ("src/assay/crontab.py", "src/assay/retrain/"),
     "ruamel": ("src/assay/settings/",),
 }
 HEAVY = ("torch", "torchvision", "timm", "ray", "mlflow", "optuna", "pandas", "matplotlib", "sklearn", "scipy", "numpy")

@@ -1,4 +1,6 @@
-"""What params.yaml may say of a model in use: who becomes champion. The sections behind the pipeline; it reads none."""
+"""What params.yaml may say of a model in use: who becomes champion, and when it is retrained.
+The sections behind the pipeline; it reads none.
+"""
 
 from typing import Annotated
 
@@ -23,4 +25,13 @@ class Promote(Section):
     )
     wanted: Annotated[float, Field(gt=0)] | None = Field(
         None, description="gain that matters; it is said how many test samples would show it"
+    )
+
+
+class Retrain(Section):
+    schedule: str | None = Field(
+        None, description="when it is due, as a crontab line in this machine's time; `assay schedule` keeps to it"
+    )
+    notify: str | None = Field(
+        None, description="who hears of it: a web address that takes JSON, or a command that reads it; null: nobody"
     )
