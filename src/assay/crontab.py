@@ -1,5 +1,5 @@
-"""The five fields of a crontab line, and when they are due. Owns what such a line may say; APScheduler reckons the times,
-here and in retrain/ only.
+"""The five fields of a crontab line, and when they are due. Owns what such a line may say; APScheduler reckons the
+times, here and in retrain/ only.
 
 APScheduler 3 reads a line in its own way: 0 is Monday, a step behind a name is dropped, and of two days both must hold.
 So each field is read here, as cron does, and handed over as the numbers that it means.
