@@ -5,6 +5,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +34,16 @@ def write_params(root: Path, **sections: dict[str, Any]) -> None:
     (root / "params.yaml").write_text(json.dumps(told), encoding="utf-8")
 
 
+@cache
+def _digits() -> tuple[Any, Any]:
+    """5,000, read from text, which takes seconds."""
+    pictures, labels = mnist_data()
+    return pictures, labels
+
+
 def arrive(root: Path, first: int, last: int) -> None:
     """Digits number `first` to `last` of each of `CLASSES` classes."""
-    pictures, labels = mnist_data()
+    pictures, labels = _digits()
     for label in range(CLASSES):
         folder = root / "pictures" / str(label)
         folder.mkdir(parents=True, exist_ok=True)

@@ -49,6 +49,7 @@ NO_EFFECT = {  # files that run in a stage and decide nothing of its results, an
     "src/assay/section.py": "what settings are made of",
     "src/assay/usage.py": "settings that make nothing stale",
     "src/assay/settings": "reads params.yaml",
+    "src/assay/crontab.py": "when a retraining is due",
     "src/assay/check.py": "refuses or does nothing",
     "src/assay/buildable.py": "refuses or does nothing",
     "src/assay/outside.py": "refuses or does nothing",

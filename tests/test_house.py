@@ -25,6 +25,7 @@ BORDERS = {  # a foreign tool → the only places that may import it
     "captum": ("src/assay/explain.py", "src/assay/image/"),
     "typer": ("src/assay/cli/",),
     "rich": ("src/assay/terminal.py",),
+    "apscheduler": ("src/assay/crontab.py", "src/assay/retrain/"),
     "ruamel": ("src/assay/settings/",),
 }
 HEAVY = ("torch", "torchvision", "timm", "ray", "mlflow", "optuna", "pandas", "matplotlib", "sklearn", "scipy", "numpy")
@@ -107,7 +108,17 @@ def test_a_foreign_tool_stands_at_its_border(tool: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["cli/__init__", "cli/studies", "cli/champion", "terminal", "errors", "params", "settings/__init__"]
+    "module",
+    [
+        "cli/__init__",
+        "cli/studies",
+        "cli/champion",
+        "cli/schedule",
+        "terminal",
+        "errors",
+        "params",
+        "settings/__init__",
+    ],
 )
 def test_what_the_command_needs_at_once_imports_nothing_heavy_at_its_top(module: str) -> None:
     names = imported(SOURCE / "assay" / f"{module}.py", top_only=True)

@@ -1,5 +1,6 @@
-"""What params.yaml may say of a model in use: who becomes champion, and when to
-retrain. The sections behind the pipeline; it reads none."""
+"""What params.yaml may say of a model in use: who becomes champion, and when it is retrained. The sections behind the
+pipeline; it reads none.
+"""
 
 from typing import Annotated
 
@@ -40,4 +41,10 @@ class Retrain(Section):
     )
     around: Annotated[float, Field(gt=0, le=1)] = Field(
         0.5, description="share of each range of the space, round the champion's value, that is searched"
+    )
+    schedule: str | None = Field(
+        None, description="when it is due, as a crontab line in this machine's time; `assay schedule` keeps to it"
+    )
+    notify: str | None = Field(
+        None, description="who hears of it: a web address that takes JSON, or a command that reads it; null: nobody"
     )

@@ -1,5 +1,6 @@
 """Settings that are sound one by one and disagree with each other: each case is a file and the sentences it gets."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -115,6 +116,36 @@ SEARCHES = {
     ],
     "resources: {gpu: 1.5}": ["2: search.resources.gpu is 1.5; above 1 it must be a whole number."],
 }
+SCHEDULE = "it must be a crontab line such as '0 3 * * 1', Mondays at 3:00."
+RETRAININGS = {
+    "schedule: weekly": [
+        "2: retrain.schedule is 'weekly', which has 1 field; it must have 5: minute, hour, day of the month, month, "
+        f"weekday; {SCHEDULE}"
+    ],
+    "schedule: 0 3 * * 8": [
+        f"2: retrain.schedule is '0 3 * * 8', which has '8' as the weekday, which must be 0 to 7, or sun and so on; {SCHEDULE}"
+    ],
+    "schedule: ' '": ["2: retrain.schedule is ' '; it must be text that says something."],
+    "notify: ftp://example.org/hook": [
+        "2: retrain.notify is 'ftp://example.org/hook', which is no address; it must be http:// or https:// with a host, "
+        "or a command."
+    ],
+    "notify: https:///hook": [
+        "2: retrain.notify is 'https:///hook', which is no address; it must be http:// or https:// with a host, or a command."
+    ],
+    "notify: https://example.org:port/": [
+        "2: retrain.notify is 'https://example.org:port/', which is no address; it must be http:// or https:// with a "
+        "host, or a command."
+    ],
+    "notify: https://example.org/a hook": [
+        "2: retrain.notify is 'https://example.org/a hook', which is no address; it must be http:// or https:// with a "
+        "host, or a command."
+    ],
+    "notify: https://me:secret@example.org/": [
+        "2: retrain.notify is 'https://me:secret@example.org/', with a name or password in it, which is sent to nobody; "
+        "leave it out."
+    ],
+}
 
 
 def sentences(folder: Path, text: str) -> list[str]:
@@ -128,6 +159,18 @@ def sentences(folder: Path, text: str) -> list[str]:
 @pytest.mark.parametrize("text", CASES)
 def test_settings_that_disagree_are_said(text: str, tmp_path: Path) -> None:
     assert sentences(tmp_path, f"{text}\n{NO_SEARCH}") == CASES[text]
+
+
+@pytest.mark.parametrize("text", RETRAININGS)
+def test_a_schedule_or_receiver_that_is_none_is_said(text: str, tmp_path: Path) -> None:
+    assert sentences(tmp_path, f"retrain:\n  {text}\n{NO_SEARCH}") == RETRAININGS[text]
+
+
+@pytest.mark.parametrize("said", ["https://example.org:8443/a?b=c", "http://[::1]:8000/", "mail -s retrained me", "x"])
+def test_an_address_or_any_command_is_a_receiver(said: str, tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(f"retrain: {{notify: {json.dumps(said)}, schedule: 0 3 * * 1}}\n{NO_SEARCH}", encoding="utf-8")
+    assert load(path).retrain.notify == said
 
 
 @pytest.mark.parametrize("text", SEARCHES)

@@ -2,7 +2,8 @@
 hears of it; a failure is written down and the champion stays.
 
 key.py what it is made of · reason.py whether to · near.py where to look · steps.py the work, step by step · account.py
-every step, in a table
+every step, in a table · curve.py, told.py, pictures.py, page.py what is shown of it · notice.py who hears of it ·
+due.py how often it was due · timetable.py `assay schedule`
 """
 
 from contextlib import closing, suppress

@@ -1,8 +1,10 @@
 """What settings must agree on with each other. Owns the rules between fields; the space's own are in space.py."""
 
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping, Set
 from typing import Any, get_args
+from urllib.parse import urlsplit
 
 from assay.params import LOSSES_OF_TASK, METRICS_OF_TASK, CostName, Params, Policy, flat
 from assay.settings.constraint import constraint_problems
@@ -236,6 +238,35 @@ def _grid(params: Params) -> Iterator[Problem]:
             yield Problem(("search", "space", name), says, (("search", "sampler"),))
 
 
+def _schedule(params: Params) -> Iterator[Problem]:
+    line, where = params.retrain.schedule, ("retrain", "schedule")
+    if line is None or not line.strip():
+        return
+    from assay.crontab import EXAMPLE, problem  # what reckons with it takes a while to import, and few have one
+
+    wrong = problem(line)
+    if wrong is not None:
+        says = f"retrain.schedule is {shown(line)}, which {wrong}; it must be a crontab line such as {EXAMPLE}."
+        yield Problem(where, says)
+
+
+def _notify(params: Params) -> Iterator[Problem]:
+    """An address must be one that can be sent to; whatever else is a command, which the shell judges."""
+    told, where = params.retrain.notify, ("retrain", "notify")
+    if told is None or not re.match(r"\s*[A-Za-z][A-Za-z0-9+.-]*://", told):
+        return
+    says = f"retrain.notify is {shown(told)}, "
+    try:
+        parts = urlsplit(told)
+        sound = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        sound = False
+    if not sound or re.search(r"[^!-~]", told):
+        yield Problem(where, f"{says}which is no address; it must be http:// or https:// with a host, or a command.")
+    elif "@" in parts.netloc:
+        yield Problem(where, f"{says}with a name or password in it, which is sent to nobody; leave it out.")
+
+
 RULES: tuple[Callable[[Params], Iterator[Problem]], ...] = (
     _blanks,
     _splits,
@@ -247,5 +278,7 @@ RULES: tuple[Callable[[Params], Iterator[Problem]], ...] = (
     _finals,
     _objectives,
     _grid,
+    _schedule,
+    _notify,
     constraint_problems,
 )
