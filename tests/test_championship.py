@@ -25,6 +25,7 @@ from assay.lease import Held
 from assay.match import Match
 from assay.model_files import Trained, save_model
 from assay.params import Params, Tracking
+from assay.predict import Asked, answers, as_sample
 from assay.registry.versions import CHALLENGER, CHAMPION, PREVIOUS
 from assay.tracking.address import resolve
 from assay.usage import Promote
@@ -32,6 +33,7 @@ from prepared import content_keys
 from servers import mlflow_server
 
 TASK = "classification"
+SPEC = judged.trained(TASK).about.spec
 PARAMS = Params.model_validate({"promote": {"alpha": 0.5, "slots": 5}})  # few samples, so large errors are allowed
 
 
@@ -330,6 +332,24 @@ class TestPyfunc:
             pd.testing.assert_frame_equal(one, found[0])
         assert found[0].loc[0, "said"] in {f"{digit}" for digit in range(10)}
         assert found[0].filter(like="probability/").sum(axis=1)[0] == pytest.approx(1, abs=1e-5)
+
+    def test_its_probabilities_are_those_of_the_temperature_and_what_it_says_stays(
+        self, loaded: object, root: Path
+    ) -> None:
+        samples = list(read_split(root / "data", "test").parts[0].samples)
+        temperature = loaded._model_impl.temperature
+        assert temperature not in (0.0, 1.0)
+        found = loaded.predict(pd.DataFrame({"any": samples}))
+        plain = list(answers(judged.trained(TASK), (Asked("any", as_sample(one, SPEC)) for one in samples)))
+        assert list(found["said"]) == [one.said for one in plain]
+        raised = np.stack([one.values for one in plain]).astype(np.float64) ** (1 / temperature)
+        np.testing.assert_allclose(
+            found.filter(like="probability/"), raised / raised.sum(1, keepdims=True), rtol=1e-3, atol=1e-6
+        )
+
+    def test_a_list_that_is_no_array_is_a_sentence(self, loaded: object) -> None:
+        with pytest.raises(InputError, match=r"it is no array of numbers; an array must be uint8 of shape 1 × 28 × 28"):
+            loaded.predict([[[1, 2], [3]]])
 
     def test_its_own_example_can_be_predicted(self, loaded: object) -> None:
         assert len(loaded.predict(loaded.input_example)) == 1

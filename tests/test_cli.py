@@ -17,7 +17,7 @@ STAGES = ("prepare", "augment", "search", "train", "evaluate")
 STUDY = tuple(f"study {verb}" for verb in ("ls", "show", "export", "import", "rm", "ui"))
 CHAMPION = ("challenge", "champion", "history", "promote", "rollback")
 WEIGHTS = ("weights fetch", "weights list")
-VERBS = ("params", *STAGES, "predict", "export", *WEIGHTS, *STUDY, *CHAMPION, "ui", "doctor", "results")
+VERBS = ("params", *STAGES, "predict", "export", *WEIGHTS, *STUDY, *CHAMPION, "serve", "ui", "doctor", "results")
 ROOT = Path(__file__).parents[1]
 PROGRAM = "import sys; from assay.cli import main; sys.argv[0] = 'assay'; main()"
 

@@ -23,6 +23,9 @@ BORDERS = {  # a foreign tool → the only places that may import it
     "dvc": (),
     "timm": ("src/assay/image/", "src/assay/weights.py", "src/assay/descent.py"),
     "captum": ("src/assay/explain.py", "src/assay/image/"),
+    "fastapi": ("src/assay/serve/",),
+    "uvicorn": ("src/assay/serve/",),
+    "prometheus_client": ("src/assay/serve/",),
     "typer": ("src/assay/cli/",),
     "rich": ("src/assay/terminal.py",),
     "ruamel": ("src/assay/settings/",),
@@ -107,7 +110,8 @@ def test_a_foreign_tool_stands_at_its_border(tool: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["cli/__init__", "cli/studies", "cli/champion", "terminal", "errors", "params", "settings/__init__"]
+    "module",
+    ["cli/__init__", "cli/studies", "cli/champion", "cli/serve", "terminal", "errors", "params", "settings/__init__"],
 )
 def test_what_the_command_needs_at_once_imports_nothing_heavy_at_its_top(module: str) -> None:
     names = imported(SOURCE / "assay" / f"{module}.py", top_only=True)

@@ -1,4 +1,6 @@
-"""What params.yaml may say of a model in use: who becomes champion. The sections behind the pipeline; it reads none."""
+"""What params.yaml may say of a model in use: who becomes champion, how it answers. The sections behind the pipeline;
+it reads none.
+"""
 
 from typing import Annotated
 
@@ -24,3 +26,20 @@ class Promote(Section):
     wanted: Annotated[float, Field(gt=0)] | None = Field(
         None, description="gain that matters; it is said how many test samples would show it"
     )
+
+
+class Serve(Section):
+    host: str = Field("127.0.0.1", description="address to listen at; one that others reach asks for a token")
+    port: Annotated[int, Field(ge=0, le=65535)] = Field(8000, description="port to listen at; 0: any free one")
+    poll_s: Annotated[float, Field(gt=0, le=3600)] = Field(
+        5.0, description="seconds between two looks at who is champion"
+    )
+    batch: Annotated[int, Field(ge=1, le=4096)] = Field(64, description="samples that are answered at once, at most")
+    wait_ms: Annotated[float, Field(ge=0, le=1000)] = Field(
+        0.0, description="milliseconds that a batch waits for more samples"
+    )
+    max_bytes: Annotated[int, Field(ge=1024)] = Field(16_777_216, description="bytes of a request, at most")
+    max_pixels: Annotated[int, Field(ge=64)] = Field(40_000_000, description="pixels of a picture, at most")
+    max_samples: Annotated[int, Field(ge=1)] = Field(256, description="samples of a request, at most")
+    max_requests: Annotated[int, Field(ge=1)] = Field(64, description="requests under way at once, at most")
+    timeout_s: Annotated[float, Field(gt=0, le=3600)] = Field(30.0, description="seconds until a request is given up")
