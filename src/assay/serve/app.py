@@ -29,6 +29,7 @@ from assay.serve.refusal import Refusal
 from assay.usage import Serve
 
 GONE = 499  # nginx's word for a client that did not wait for its answer
+HEADERS = {401: {"WWW-Authenticate": "Bearer"}, 408: {"Connection": "close"}}  # of whom no more of a body is read
 OURS = "this is a mistake of the server; its log says more."
 
 
@@ -188,9 +189,7 @@ def _json(status: int, told: Any, headers: dict[str, str] | None = None) -> Resp
 
 
 async def _refused(_: Request, error: Any) -> Response:
-    return _json(
-        error.status, {"error": error.sentence}, {"WWW-Authenticate": "Bearer"} if error.status == 401 else None
-    )
+    return _json(error.status, {"error": error.sentence}, HEADERS.get(error.status))
 
 
 async def _unknown(request: Request, error: Any) -> Response:
