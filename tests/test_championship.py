@@ -7,45 +7,37 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import mlflow
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 from PIL import Image
 
 import judged
 from assay.championship import Championship
-from assay.data.dataset import SPLITS, read_split
+from assay.data.dataset import read_split
 from assay.errors import InputError
 from assay.lease import Held
 from assay.match import Match
-from assay.model_files import Trained, save_model
 from assay.params import Params, Tracking
+from assay.predict import Asked, answers, as_sample
 from assay.registry.versions import CHALLENGER, CHAMPION, PREVIOUS
 from assay.tracking.address import resolve
 from assay.usage import Promote
-from prepared import content_keys
+from registered import PARAMS, save, worse, write_project
 from servers import mlflow_server
 
 TASK = "classification"
-PARAMS = Params.model_validate({"promote": {"alpha": 0.5, "slots": 5}})  # few samples, so large errors are allowed
+SPEC = judged.trained(TASK).about.spec
 
 
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Prepared data, a good and a bad model, and a store of MLflow that is made once."""
     root = tmp_path_factory.mktemp("house")
-    judged.write_prepared(TASK, root / "data")
-    for split in SPLITS:
-        samples = np.load(root / "data" / split / "samples.npy")
-        np.save(root / "data" / split / "keys.npy", content_keys(samples))
-    good = judged.trained(TASK)
-    save(good, root / "good")
-    save(worse(good, 3.0), root / "bad")
+    write_project(root, TASK)
     with Championship(PARAMS, root):
         pass
     return root
@@ -60,20 +52,6 @@ def root(house: Path, tmp_path: Path) -> Path:
         store.execute("update experiments set artifact_location = ?", (artifacts,))
     store.close()
     return tmp_path / "project"
-
-
-def save(trained: Trained, folder: Path) -> None:
-    save_model(folder, trained.model, trained.recipe, trained.about, trained.data)
-
-
-def worse(trained: Trained, noise: float) -> Trained:
-    """The same model with a head that is partly noise."""
-    torch.manual_seed(0)
-    model = judged.trained.__wrapped__(TASK).model  # of its own: the other's is shared by all tests
-    with torch.no_grad():
-        weight = model.head.weight
-        weight += noise * weight.std() * torch.randn_like(weight)
-    return replace(trained, model=model)
 
 
 @pytest.fixture
@@ -131,7 +109,7 @@ class TestChallenge:
         with Championship(params, root) as house:
             house.challenge(root / "bad", root / "data")
             assert not house.challenge(root / "good", root / "data").won  # 120 samples never reach this alpha
-            save(worse(judged.trained(TASK), 0.1), root / "other")
+            save(worse(judged.trained(TASK), 0.1, TASK), root / "other")
             assert not house.challenge(root / "other", root / "data").won
             assert kinds(house) == ["first", "look", "kept", "kept"]
             assert "all 1 looks of this year are spent" in house.decisions()[-1].reason
@@ -330,6 +308,24 @@ class TestPyfunc:
             pd.testing.assert_frame_equal(one, found[0])
         assert found[0].loc[0, "said"] in {f"{digit}" for digit in range(10)}
         assert found[0].filter(like="probability/").sum(axis=1)[0] == pytest.approx(1, abs=1e-5)
+
+    def test_its_probabilities_are_those_of_the_temperature_and_what_it_says_stays(
+        self, loaded: object, root: Path
+    ) -> None:
+        samples = list(read_split(root / "data", "test").parts[0].samples)
+        temperature = loaded._model_impl.temperature
+        assert temperature not in (0.0, 1.0)
+        found = loaded.predict(pd.DataFrame({"any": samples}))
+        plain = list(answers(judged.trained(TASK), (Asked("any", as_sample(one, SPEC)) for one in samples)))
+        assert list(found["said"]) == [one.said for one in plain]
+        raised = np.stack([one.values for one in plain]).astype(np.float64) ** (1 / temperature)
+        np.testing.assert_allclose(
+            found.filter(like="probability/"), raised / raised.sum(1, keepdims=True), rtol=1e-3, atol=1e-6
+        )
+
+    def test_a_list_that_is_no_array_is_a_sentence(self, loaded: object) -> None:
+        with pytest.raises(InputError, match=r"it is no array of numbers; an array must be uint8 of shape 1 × 28 × 28"):
+            loaded.predict([[[1, 2], [3]]])
 
     def test_its_own_example_can_be_predicted(self, loaded: object) -> None:
         assert len(loaded.predict(loaded.input_example)) == 1

@@ -15,22 +15,9 @@ from searches import drive, opened
 
 STAGES = ("prepare", "augment", "search", "train", "evaluate")
 STUDY = tuple(f"study {verb}" for verb in ("ls", "show", "export", "import", "rm", "ui"))
-CHAMPION = ("challenge", "champion", "history", "promote", "rollback", "retrain", "schedule")
+CHAMPION = ("challenge", "champion", "history", "promote", "rollback", "retrain", "schedule", "serve")
 WEIGHTS = ("weights fetch", "weights list")
-VERBS = (
-    "params",
-    *STAGES,
-    "predict",
-    "export",
-    *WEIGHTS,
-    *STUDY,
-    *CHAMPION,
-    "retrain",
-    "schedule",
-    "ui",
-    "doctor",
-    "results",
-)
+VERBS = ("params", *STAGES, "predict", "export", *WEIGHTS, *STUDY, *CHAMPION, "ui", "doctor", "results")
 ROOT = Path(__file__).parents[1]
 PROGRAM = "import sys; from assay.cli import main; sys.argv[0] = 'assay'; main()"
 

@@ -26,6 +26,7 @@ NOWHERE = {  # settings that make nothing stale, and why
     "search.storage_path": "where Ray keeps files that nobody reads",
     "promote": "who becomes champion, of models that are trained",
     "retrain": "another way to a model, which leaves the stages' results alone",
+    "serve": "how the champion answers",
     "tracking.uri": "where runs are recorded",
     "tracking.experiment": "where runs are recorded",
 }

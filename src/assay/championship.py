@@ -119,7 +119,7 @@ class Championship:
         refuse_strange(trained.about, match.about)
         with self._deciding() as last:
             identity = sha256((folder / FACTS).read_bytes())
-            version = self._versions.register(folder, identity, seen, self._tags(trained))
+            version = self._versions.register(folder, identity, seen, self._tags(trained), match.temperature)
             if last is None:
                 return Challenged(version.number, self._first(version, match))
             if version.number == last.champion:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from assay.calibration import fitted
 from assay.data.dataset import About, Split, read_about, read_split
 from assay.device import deterministic, resolve_device
 from assay.errors import InputError
@@ -48,6 +49,12 @@ class Match:
     @cached_property
     def test(self) -> Split:
         return read_split(self.prepared, "test")
+
+    def temperature(self) -> float:
+        """Of the challenger's probabilities, by the samples of validation."""
+        split = read_split(self.prepared, "validation")
+        said = self._said(self.challenger, split, np.ones(len(split.keys), dtype=np.bool_))
+        return fitted(self.about.task, said, split.parts[0].targets)
 
     def on_validation(self, champion: Contender, metric: str, confidence: float) -> Compared:
         """Both on the samples of validation that neither was taught."""

@@ -19,6 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assay import modality
+from assay.calibration import NONE
+from assay.data.dataset import About
 from assay.data.raw import read_regular
 from assay.device import resolve_device
 from assay.errors import InputError, nearest, of_path, printable
@@ -85,8 +87,8 @@ def predict(model: Path, paths: Sequence[Path], form: Form, stream: TextIO) -> N
         raise InputError(f"{failed} of {count} samples could not be read; their rows say why.")
 
 
-def answers(trained: "Trained", asked: Iterable[Asked]) -> Iterator[Answer]:
-    """An answer a sample, in order."""
+def answers(trained: "Trained", asked: Iterable[Asked], temperature: float = NONE) -> Iterator[Answer]:
+    """An answer a sample, in order; probabilities at the model's `temperature` where it has one."""
     spec, device = trained.about.spec, resolve_device(None)
     waiting = iter(asked)
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:  # decoders let go of the interpreter's lock
@@ -96,7 +98,7 @@ def answers(trained: "Trained", asked: Iterable[Asked]) -> Iterator[Answer]:
             arrays = np.stack([sample.array for sample in samples]) if samples else modality.empty(spec, 0)
             lengths = np.array([sample.length for sample in samples], dtype=np.int32)
             outputs = outputs_of(trained.model, arrays, lengths, device)
-            values = iter(list(probabilities(trained.about.task, outputs)) if samples else [])
+            values = iter(list(probabilities(trained.about.task, outputs / temperature)) if samples else [])
             for one, sample in zip(batch, decoded, strict=True):
                 if isinstance(sample, Unreadable):
                     yield Answer(one.name, None, None, str(sample))
@@ -132,6 +134,27 @@ def decode(content: bytes | Path | Sample | Unreadable, spec: Spec, how: Data) -
     if sample.array.shape != spec.shape:
         return Unreadable(f"its shape is {sample.array.shape}, the model's {spec.shape}")
     return sample
+
+
+def as_sample(given: Any, spec: Spec) -> Sample | Unreadable:
+    """An array, or the lists that JSON has for one, as a data set has it; axes of length 1 may be left out."""
+    try:
+        array = np.asarray(given)
+    except ValueError:  # lists of unequal lengths
+        array = np.empty(0, dtype=object)
+    if array.dtype.kind in "iuf" and _without_ones(array.shape) == _without_ones(spec.shape):
+        with np.errstate(invalid="ignore"):  # of numbers that the type does not hold
+            typed = array.astype(spec.dtype)
+        if (typed == array).all():
+            return Sample(typed.reshape(spec.shape), spec.shape[-1], array.shape)
+    shape = " × ".join(map(str, spec.shape))
+    found = f"{array.dtype} of shape {array.shape}" if array.dtype.kind != "O" else "no array of numbers"
+    return Unreadable(f"it is {found}; an array must be {spec.dtype} of shape {shape}")
+
+
+def _without_ones(shape: Sequence[int]) -> list[int]:
+    """H × W is enough where there is one channel."""
+    return [length for length in shape if length != 1]
 
 
 def list_samples(paths: Sequence[Path], how: Data, suffixes: frozenset[str]) -> Iterator[Asked]:
@@ -260,25 +283,26 @@ class _CsvLines:
 
 
 class _JsonLines:
-    """`name`, `said` and `probabilities` by class; for numbers `name` and `said` by target; or `name` and `error`."""
+    """An object a line."""
 
     def __init__(self, stream: TextIO, trained: "Trained") -> None:
         self.stream, self.about = stream, trained.about
 
     def __call__(self, answer: Answer) -> None:
-        said: dict[str, Any] = {"name": answer.name}
-        if answer.values is None:
-            said["error"] = answer.error
-        elif self.about.classes is None:
-            said["said"] = self._named(self.about.target_names, answer.values)
-        else:
-            said["said"] = answer.said
-            said["probabilities"] = self._named(self.about.classes, answer.values)
-        self.stream.write(json.dumps(said, ensure_ascii=False) + "\n")
+        self.stream.write(json.dumps(as_json(self.about, answer), ensure_ascii=False) + "\n")
 
-    @staticmethod
-    def _named(names: Sequence[str], values: NDArray[np.float32]) -> dict[str, float]:
-        return {name: _rounded(value) for name, value in zip(names, values, strict=True)}
+
+def as_json(about: About, answer: Answer) -> dict[str, Any]:
+    """`name`, `said` and `probabilities` by class; for numbers `name` and `said` by target; or `name` and `error`."""
+    if answer.values is None:
+        return {"name": answer.name, "error": answer.error}
+    if about.classes is None:
+        return {"name": answer.name, "said": _named(about.target_names, answer.values)}
+    return {"name": answer.name, "said": answer.said, "probabilities": _named(about.classes, answer.values)}
+
+
+def _named(names: Sequence[str], values: NDArray[np.float32]) -> dict[str, float]:
+    return {name: _rounded(value) for name, value in zip(names, values, strict=True)}
 
 
 def _rounded(value: np.float32) -> float:

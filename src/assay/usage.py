@@ -1,5 +1,5 @@
-"""What params.yaml may say of a model in use: who becomes champion, and when it is retrained. The sections behind the
-pipeline; it reads none.
+"""What params.yaml may say of a model in use: who becomes champion, when it is retrained, how it answers. The sections
+behind the pipeline; it reads none.
 """
 
 from typing import Annotated
@@ -48,3 +48,20 @@ class Retrain(Section):
     notify: str | None = Field(
         None, description="who hears of it: a web address that takes JSON, or a command that reads it; null: nobody"
     )
+
+
+class Serve(Section):
+    host: str = Field("127.0.0.1", description="address to listen at; one that others reach asks for a token")
+    port: Annotated[int, Field(ge=0, le=65535)] = Field(8000, description="port to listen at; 0: any free one")
+    poll_s: Annotated[float, Field(gt=0, le=3600)] = Field(
+        5.0, description="seconds between two looks at who is champion"
+    )
+    batch: Annotated[int, Field(ge=1, le=4096)] = Field(64, description="samples that are answered at once, at most")
+    wait_ms: Annotated[float, Field(ge=0, le=1000)] = Field(
+        0.0, description="milliseconds that a batch waits for more samples"
+    )
+    max_bytes: Annotated[int, Field(ge=1024)] = Field(16_777_216, description="bytes of a request, at most")
+    max_pixels: Annotated[int, Field(ge=64)] = Field(40_000_000, description="pixels of a picture, at most")
+    max_samples: Annotated[int, Field(ge=1)] = Field(256, description="samples of a request, at most")
+    max_requests: Annotated[int, Field(ge=1)] = Field(64, description="requests under way at once, at most")
+    timeout_s: Annotated[float, Field(gt=0, le=3600)] = Field(30.0, description="seconds until a request is given up")

@@ -7,40 +7,41 @@ table) an array as the data set has it.
 
 import base64
 import binascii
+import json
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 
 from assay.errors import InputError
-from assay.modality import Sample, Spec, Unreadable
-from assay.predict import Asked, answers
+from assay.modality import Spec
+from assay.predict import Asked, answers, as_sample
 
 if TYPE_CHECKING:
     from assay.model_files import Trained
 
-MODEL = "model"  # the folder of model_files.py within MLflow's
+MODEL, TEMPERATURE = "model", "temperature.json"  # within MLflow's folder: that of model_files.py, and calibration's
 LONGEST_NAME = 4096  # of a path
 
 
 class Flavor:
     """Answers for raw samples."""
 
-    def __init__(self, trained: "Trained") -> None:
-        self.trained = trained
+    def __init__(self, trained: "Trained", temperature: float) -> None:
+        self.trained, self.temperature = trained, temperature
 
     def predict(self, model_input: Any, params: Any = None) -> pd.DataFrame:
-        """A row a sample: `said` and a probability of each class or label, or a number of each target.
+        """A row a sample: `said` and a calibrated probability of each class or label, or a number of each target.
 
         Raises:
             InputError: a sample cannot be read, or what was given are no samples.
         """
         about = self.trained.about
         listed = _listed(model_input)
-        found = list(answers(self.trained, (_asked(n, one, about.spec) for n, one in enumerate(listed, start=1))))
+        asked = (_asked(number, one, about.spec) for number, one in enumerate(listed, start=1))
+        found = list(answers(self.trained, asked, self.temperature))
         wrong = [f"{answer.name}: cannot be read: {answer.error}." for answer in found if answer.error is not None]
         if wrong:
             raise InputError(*wrong)
@@ -56,7 +57,19 @@ def _load_pyfunc(path: str) -> Flavor:
     """What MLflow calls with the folder that holds `MODEL`."""
     from assay.model_files import load_model
 
-    return Flavor(load_model(Path(path) / MODEL))
+    return Flavor(load_model(Path(path) / MODEL), read_temperature(Path(path)))
+
+
+def read_temperature(folder: Path) -> float:
+    """Of the version in this folder.
+
+    Raises:
+        InputError: the file is missing or damaged.
+    """
+    try:
+        return float(json.loads((folder / TEMPERATURE).read_text(encoding="utf-8"))["temperature"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{TEMPERATURE} of the registered model is missing or damaged ({error}).") from error
 
 
 def _listed(given: Any) -> Sequence[Any]:
@@ -75,14 +88,7 @@ def _asked(number: int, given: Any, spec: Spec) -> Asked:
         return Asked(name, _content(given))
     if isinstance(given, bytes | bytearray | memoryview):
         return Asked(name, bytes(given))
-    array = np.asarray(given)  # of a list too, as JSON has arrays
-    if array.dtype.kind in "iuf" and _without_ones(array.shape) == _without_ones(spec.shape):
-        typed = array.astype(spec.dtype)
-        if (typed == array).all():
-            return Asked(name, Sample(typed.reshape(spec.shape), spec.shape[-1], array.shape))
-    shape = " × ".join(map(str, spec.shape))
-    found = f"{array.dtype} of shape {array.shape}"
-    return Asked(name, Unreadable(f"it is {found}; an array must be {spec.dtype} of shape {shape}"))
+    return Asked(name, as_sample(given, spec))
 
 
 def _content(given: str | Path) -> bytes | Path:
@@ -92,8 +98,3 @@ def _content(given: str | Path) -> bytes | Path:
             if len(given) > LONGEST_NAME or not Path(given).exists():
                 return base64.b64decode(given, validate=True)
     return Path(given)
-
-
-def _without_ones(shape: Sequence[int]) -> list[int]:
-    """H × W is enough where there is one channel."""
-    return [length for length in shape if length != 1]

@@ -2,6 +2,7 @@
 the calls; who may become champion is decided elsewhere.
 """
 
+import json
 import shutil
 import tempfile
 import warnings
@@ -18,7 +19,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from assay.errors import InputError
-from assay.registry.flavor import MODEL
+from assay.registry.flavor import MODEL, TEMPERATURE
 from assay.tracking.address import Address
 from assay.tracking.store import MlflowStore, Refused, answered
 from assay.tracking.writer import Outage
@@ -93,18 +94,21 @@ class Versions:
             raise InputError(f"{self.name} has no version {number}; there are: {known}.")
         return found[number]
 
-    def register(self, folder: Path, identity: str, seen: Seen, tags: Mapping[str, str]) -> Version:
+    def register(
+        self, folder: Path, identity: str, seen: Seen, tags: Mapping[str, str], temperature: Callable[[], float]
+    ) -> Version:
         """The model in `folder` as a version: the one that it is already, or a new one.
 
         Args:
             identity: the hash of its facts.
             seen: what it has learnt from.
+            temperature: of its probabilities; asked for only where the version is new.
         """
         known = next((one for one in self.all() if one.identity == identity), None)
         if known is not None:
             return known
         with self._answered(), tempfile.TemporaryDirectory() as place:
-            packed = _pack(folder, seen, Path(place))
+            packed = _pack(folder, seen, temperature(), Path(place))
             with suppress(Refused):  # it is there
                 answered(partial(self._client.create_registered_model, self.name))
             told = dict(tags) | {"assay.kind": "version", IDENTITY: identity}
@@ -121,7 +125,7 @@ class Versions:
 
     @contextmanager
     def fetched(self, number: int) -> Iterator[Path]:
-        """A version's folder on this machine, while the block lasts: its `MODEL`, and `SEEN`."""
+        """A version's folder on this machine, while the block lasts: its `MODEL`, `TEMPERATURE` and `SEEN`."""
         from mlflow.artifacts import download_artifacts
 
         version = self._ask(lambda: self._client.get_model_version(self.name, str(number)))
@@ -200,7 +204,7 @@ def read_seen(folder: Path) -> Seen:
         raise InputError(f"{SEEN} of the registered model is missing or damaged ({error}).") from error
 
 
-def _pack(folder: Path, seen: Seen, place: Path) -> Path:
+def _pack(folder: Path, seen: Seen, temperature: float, place: Path) -> Path:
     """Write MLflow's folder around the model's: no code, no pickle; its loader is `FLAVOR`."""
     import mlflow.pyfunc
     from mlflow.models import ModelSignature
@@ -208,6 +212,7 @@ def _pack(folder: Path, seen: Seen, place: Path) -> Path:
 
     shutil.copytree(folder, place / PACK / MODEL)
     np.savez(place / PACK / SEEN, train=seen.train, validation=seen.validation, example=seen.example)
+    (place / PACK / TEMPERATURE).write_text(json.dumps({"temperature": temperature}) + "\n")
     mlflow.pyfunc.save_model(
         place / FOLDER,
         loader_module=FLAVOR,
