@@ -137,7 +137,7 @@ def winners(task: str, challenger: NDArray[Any], champion: NDArray[Any], targets
     right = [
         (_said(task, outputs) == targets).reshape(len(targets), -1).all(axis=1) for outputs in (challenger, champion)
     ]
-    return np.asarray(right[0], dtype=np.int64) - right[1]
+    return np.asarray(np.asarray(right[0], dtype=np.int64) - right[1], dtype=np.int64)
 
 
 def _said(task: str, outputs: NDArray[Any]) -> NDArray[Any]:
