@@ -24,6 +24,7 @@ NOWHERE = {  # settings that make nothing stale, and why
     "search.storage": "where the study is kept",
     "search.storage_path": "where Ray keeps files that nobody reads",
     "promote": "who becomes champion, of models that are trained",
+    "drift": "when data have drifted, under a model in use",
     "tracking.uri": "where runs are recorded",
     "tracking.experiment": "where runs are recorded",
 }

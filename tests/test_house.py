@@ -107,7 +107,8 @@ def test_a_foreign_tool_stands_at_its_border(tool: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["cli/__init__", "cli/studies", "cli/champion", "terminal", "errors", "params", "settings/__init__"]
+    "module",
+    ["cli/__init__", "cli/studies", "cli/champion", "cli/drift", "terminal", "errors", "params", "settings/__init__"],
 )
 def test_what_the_command_needs_at_once_imports_nothing_heavy_at_its_top(module: str) -> None:
     names = imported(SOURCE / "assay" / f"{module}.py", top_only=True)

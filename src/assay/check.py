@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 PREPARED_BY = Path(".assay/prepared.json")  # not beside the data: a path among the settings must not make it another
 PLACES = ("results", *(f"results/{name}" for name in ("prepare", "augment", "search", "train", "evaluate")), ".assay")
 Labels = tuple[str, tuple[str, ...] | None]  # the task, and its classes where it has some
-NAMED = re.compile(r"((?:data|augment|recipe|search|evaluate|tracking)(?:\.\w+)+)[: ]")
+NAMED = re.compile(r"((?:data|augment|recipe|search|evaluate|drift|tracking)(?:\.\w+)+)[: ]")
 
 
 def checked(path: str | Path = PARAMS_PATH, *, thorough: bool = False, on_prepared: bool = False) -> Params:

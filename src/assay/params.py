@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, create_model
 
 from assay.section import Duration, MetricName, Section, Share, whole
-from assay.usage import Promote
+from assay.usage import Drift, Promote
 
 PARAMS_PATH = "params.yaml"
 
@@ -269,6 +269,7 @@ class Params(Section):
     search: Search = Field(default_factory=Search)
     evaluate: Evaluate = Field(default_factory=Evaluate)
     promote: Promote = Field(default_factory=Promote)
+    drift: Drift = Field(default_factory=Drift)
     tracking: Tracking = Field(default_factory=Tracking)
 
 

@@ -1,4 +1,6 @@
-"""What params.yaml may say of a model in use: who becomes champion. The sections behind the pipeline; it reads none."""
+"""What params.yaml may say of a model in use: who becomes champion, when its data have drifted. Owns the sections
+behind the pipeline; it reads none.
+"""
 
 from typing import Annotated
 
@@ -24,3 +26,14 @@ class Promote(Section):
     wanted: Annotated[float, Field(gt=0)] | None = Field(
         None, description="gain that matters; it is said how many test samples would show it"
     )
+
+
+class Drift(Section):
+    alpha: Annotated[float, Field(gt=0, le=0.5)] = Field(
+        0.05, description="probability of a false alarm in the whole life of a champion, however often it is looked"
+    )
+    fewest: Annotated[int, Field(ge=10)] = Field(20, description="new samples below which no look is made")
+    permutations: Annotated[int, Field(ge=100, le=10_000_000)] = Field(
+        200_000, description="of the test on features, at most; as many as chance needs, else"
+    )
+    seed: Annotated[int, Field(ge=0)] = Field(0, description="seed of folds, permutations and resamples")

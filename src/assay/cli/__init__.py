@@ -10,7 +10,7 @@ import typer
 from typer import Argument, Option
 from typer.exceptions import TyperException
 
-from assay.cli import champion
+from assay.cli import champion, drift
 from assay.cli.studies import study_app
 from assay.errors import InputError
 from assay.places import MODEL, PREPARED
@@ -29,6 +29,7 @@ weights_app = typer.Typer(help="Pretrained weights of networks.", rich_markup_mo
 app.add_typer(weights_app, name="weights")
 app.add_typer(study_app, name="study")
 champion.add_to(app)
+drift.add_to(app)
 
 
 class Rows(StrEnum):

@@ -84,7 +84,7 @@ class Ledger:
         """
         self._where, self._model = where, model
         with self._translated():
-            self._engine = _engine(where)
+            self._engine = opened(where)
             DECISIONS.create(self._engine, checkfirst=True)
 
     def decisions(self) -> list[Decision]:
@@ -116,7 +116,7 @@ class Ledger:
         """
         told = json.dumps(dict(evidence) | ({} if budget is None else {"budget": asdict(budget)}))
         number = 1 if after is None else after.number + 1
-        row = Decision(number, time.time(), _who(), kind, version, champion, previous, reason, json.loads(told))
+        row = Decision(number, time.time(), who(), kind, version, champion, previous, reason, json.loads(told))
         values = vars(row) | {"model": self._model, "evidence": told}
         try:
             with self._engine.begin() as connection:
@@ -124,7 +124,7 @@ class Ledger:
         except IntegrityError as error:
             raise Overtaken(f"{self._model}: another has decided meanwhile; run the same command again.") from error
         except SQLAlchemyError as error:
-            raise self._sentence(error) from error
+            raise refused(self._where, error) from error
         return row
 
     @contextmanager
@@ -150,11 +150,7 @@ class Ledger:
         try:
             yield
         except SQLAlchemyError as error:
-            raise self._sentence(error) from error
-
-    def _sentence(self, error: SQLAlchemyError) -> InputError:
-        said = str(error.orig if isinstance(error, DBAPIError) else error).strip().splitlines()[0]
-        return InputError(f"promote.storage is {masked(self._where)!r}, which cannot be used ({said.rstrip('.')}).")
+            raise refused(self._where, error) from error
 
 
 def place(asked: str | None, store: Address, root: Path) -> str:
@@ -182,12 +178,20 @@ def _decision(row: Any) -> Decision:
     return Decision(**told | {"evidence": json.loads(row["evidence"])})
 
 
-def _engine(where: str) -> Engine:
+def opened(where: str) -> Engine:
+    """The database of the decisions; a file is made where there is none."""
     url = sqlalchemy.make_url(where)
     if url.get_backend_name() == "sqlite" and url.database:
         Path(url.database).parent.mkdir(parents=True, exist_ok=True)
     return sqlalchemy.create_engine(where, pool_pre_ping=True, connect_args=connecting(where))
 
 
-def _who() -> str:
+def refused(where: str, error: SQLAlchemyError) -> InputError:
+    """What to say where that database does not do as asked."""
+    said = str(error.orig if isinstance(error, DBAPIError) else error).strip().splitlines()[0]
+    return InputError(f"promote.storage is {masked(where)!r}, which cannot be used ({said.rstrip('.')}).")
+
+
+def who() -> str:
+    """Who decides, on which machine."""
     return f"{user() or 'somebody'}@{socket.gethostname()}"[:255]
