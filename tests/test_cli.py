@@ -15,7 +15,7 @@ from searches import drive, opened
 
 STAGES = ("prepare", "augment", "search", "train", "evaluate")
 STUDY = tuple(f"study {verb}" for verb in ("ls", "show", "export", "import", "rm", "ui"))
-CHAMPION = ("challenge", "champion", "history", "promote", "rollback", "retrain", "schedule", "serve")
+CHAMPION = ("challenge", "champion", "history", "promote", "rollback", "retrain", "schedule", "drift", "serve")
 WEIGHTS = ("weights fetch", "weights list")
 VERBS = ("params", *STAGES, "predict", "export", *WEIGHTS, *STUDY, *CHAMPION, "ui", "doctor", "results")
 ROOT = Path(__file__).parents[1]
@@ -78,6 +78,7 @@ WRONG = {
     "study shw x": "no such command 'shw'. Did you mean 'show'; see `assay study --help`.",
     "study show": "missing argument 'name'; see `assay study show --help`.",
     "study ls": "params.yaml: there is no such file; write one, or run assay in the folder that holds it.",
+    "drift": "missing argument 'paths'; see `assay drift --help`.",
     "promote": "missing argument 'version'; see `assay promote --help`.",
     "promote 1": "missing option '--reason'; see `assay promote --help`.",
     "history yesterday": "invalid value for 'day': 'yesterday' does not match the formats '%Y-%m-%d'; "

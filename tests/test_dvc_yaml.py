@@ -27,6 +27,7 @@ NOWHERE = {  # settings that make nothing stale, and why
     "promote": "who becomes champion, of models that are trained",
     "retrain": "another way to a model, which leaves the stages' results alone",
     "serve": "how the champion answers",
+    "drift": "when data have drifted, under a model in use",
     "tracking.uri": "where runs are recorded",
     "tracking.experiment": "where runs are recorded",
 }

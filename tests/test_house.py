@@ -119,6 +119,7 @@ def test_a_foreign_tool_stands_at_its_border(tool: str) -> None:
         "cli/schedule",
         "cli/serve",
         "cli/retrain",
+        "cli/drift",
         "terminal",
         "errors",
         "params",

@@ -31,7 +31,7 @@ PREPARED_BY = Path(".assay/prepared.json")  # not beside the data: a path among 
 PLACES = ("results", *(f"results/{name}" for name in ("prepare", "augment", "search", "train", "evaluate")), ".assay")
 Labels = tuple[str, tuple[str, ...] | None]  # the task, and its classes where it has some
 NO_MATTER = ("workers", "pull")  # of `data`: how fast samples come, and how new ones do
-NAMED = re.compile(r"((?:data|augment|recipe|search|evaluate|promote|retrain|serve|tracking)(?:\.\w+)+)[: ]")
+NAMED = re.compile(r"((?:data|augment|recipe|search|evaluate|promote|retrain|drift|serve|tracking)(?:\.\w+)+)[: ]")
 
 
 def checked(path: str | Path = PARAMS_PATH, *, thorough: bool = False, on_prepared: bool = False) -> Params:

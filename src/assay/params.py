@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, create_model
 
 from assay.section import Duration, MetricName, Section, Share, whole
-from assay.usage import Promote, Retrain, Serve
+from assay.usage import Drift, Promote, Retrain, Serve
 
 PARAMS_PATH = "params.yaml"
 
@@ -271,6 +271,7 @@ class Params(Section):
     evaluate: Evaluate = Field(default_factory=Evaluate)
     promote: Promote = Field(default_factory=Promote)
     retrain: Retrain = Field(default_factory=Retrain)
+    drift: Drift = Field(default_factory=Drift)
     serve: Serve = Field(default_factory=Serve)
     tracking: Tracking = Field(default_factory=Tracking)
 

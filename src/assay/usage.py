@@ -1,5 +1,5 @@
-"""What params.yaml may say of a model in use: who becomes champion, when it is retrained, how it answers. The sections
-behind the pipeline; it reads none.
+"""What params.yaml may say of a model in use: who becomes champion, when it is retrained, when its data have drifted, how
+it answers. The sections behind the pipeline; it reads none.
 """
 
 from typing import Annotated
@@ -65,3 +65,14 @@ class Serve(Section):
     max_samples: Annotated[int, Field(ge=1)] = Field(256, description="samples of a request, at most")
     max_requests: Annotated[int, Field(ge=1)] = Field(64, description="requests under way at once, at most")
     timeout_s: Annotated[float, Field(gt=0, le=3600)] = Field(30.0, description="seconds until a request is given up")
+
+
+class Drift(Section):
+    alpha: Annotated[float, Field(gt=0, le=0.5)] = Field(
+        0.05, description="probability of a false alarm in the whole life of a champion, however often it is looked"
+    )
+    fewest: Annotated[int, Field(ge=10)] = Field(20, description="new samples below which no look is made")
+    permutations: Annotated[int, Field(ge=100, le=10_000_000)] = Field(
+        200_000, description="of the test on features, at most; as many as chance needs, else"
+    )
+    seed: Annotated[int, Field(ge=0)] = Field(0, description="seed of folds, permutations and resamples")

