@@ -182,7 +182,8 @@ def table(
     right = float((met(None).answers.said.argmax(1) == met(None).labels).mean())
     lines = [
         f"{lives:,} lives of {WEEKS} looks each, {OLD} old samples; α {HOW.alpha:g} a life; a network of accuracy "
-        f"{right:.3f}; numpy {version('numpy')}, scipy {version('scipy')}, {platform.machine()}, {seconds / 60:.1f} min",
+        f"{right:.3f}; "
+        f"numpy {version('numpy')}, scipy {version('scipy')}, {platform.machine()}, {seconds / 60:.1f} min",
         "",
         "Lives with a false alarm:",
         "",

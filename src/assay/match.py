@@ -57,7 +57,7 @@ class Match:
         return fitted(self.about.task, said, split.parts[0].targets)
 
     def on_validation(self, champion: Contender, metric: str, confidence: float) -> Compared:
-        """Both on the samples of validation that neither was taught."""
+        """Both on the samples of `validation`."""
         split = read_split(self.prepared, "validation")
         taught = [one.seen.train for one in (self.challenger, champion)]
         return self._compared(split, _fresh(split, taught), champion, metric, confidence)

@@ -1,5 +1,5 @@
-"""What params.yaml may say of a model in use: who becomes champion, when it is retrained, when its data have drifted, how
-it answers. The sections behind the pipeline; it reads none.
+"""What params.yaml may say of a model in use: who becomes champion, when it is retrained, when its data have drifted,
+how it answers. The sections behind the pipeline; it reads none.
 """
 
 from typing import Annotated

@@ -34,26 +34,33 @@ def retrain(root: Path, *, force: bool) -> int:
     from assay.retrain.steps import pull
     from assay.settings import load
 
+    params = load()
     try:
-        pull(load().data.pull, root)
+        pull(params.data.pull, root)
     except InputError as error:
-        return _failed(_sentences(error))
-    params = checked()
+        return _failed(params, root, error)
+    try:
+        params = checked()
+    except InputError as error:
+        _failed(params, root, error, told=False)
+        raise
     try:
         return _retrained(params, root, force=force)
     except (Held, Superseded) as error:
         note(" ".join(error.sentences))
         return CODES["busy"]
     except Exception as error:
-        if not (said := _sentences(error)):
+        code = _failed(params, root, error)
+        if not _sentences(error):
             raise
-        return _failed(said)
+        return code
 
 
 def _retrained(params: "Params", root: Path, *, force: bool) -> int:
     from assay.championship import Championship
     from assay.retrain.account import Account
     from assay.retrain.steps import Retraining
+    from assay.retrain.telling import send
 
     with (
         Championship(params, root) as house,
@@ -68,6 +75,7 @@ def _retrained(params: "Params", root: Path, *, force: bool) -> int:
             _write_failure(account, error)
             raise
     say(f"retrain: {ended.said}")
+    send(params, root, ended.kind, ended.said, **ended.more)
     return CODES[ended.kind]
 
 
@@ -80,9 +88,14 @@ def _write_failure(account: "Account", error: Exception) -> None:
         account.add(number, key, FAILED, {"why": " ".join(_sentences(error)) or repr(error)})
 
 
-def _failed(sentences: list[str]) -> int:
-    for sentence in sentences:
+def _failed(params: "Params", root: Path, error: Exception, *, told: bool = True) -> int:
+    """Let whoever is to hear of it know, and the person too."""
+    from assay.retrain.telling import send
+
+    said = _sentences(error)
+    for sentence in said if told else ():
         note(f"retrain: {sentence}")
+    send(params, root, "failed", " ".join(said) or f"{type(error).__name__}: {error}")
     return CODES["failed"]
 
 

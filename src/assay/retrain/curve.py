@@ -13,8 +13,10 @@ from assay.tracking import ending, open_tracker
 NAME = "champion history"
 
 
-def write_curve(tracking: Tracking, root: Path, model: str, retraining: int, figures: Mapping[str, float]) -> None:
-    """Add a step; one that is written twice is the same.
+def write_curve(
+    tracking: Tracking, root: Path, model: str, retraining: int, figures: Mapping[str, float], page: Path
+) -> None:
+    """Add a step, and the page of a retraining; one that is written twice is the same.
 
     Raises:
         InputError: the store does not answer.
@@ -23,6 +25,7 @@ def write_curve(tracking: Tracking, root: Path, model: str, retraining: int, fig
         run = tracker.start(f"{NAME} of {model}", kind="champion", key=f"{NAME} {model}", again=True)
         with ending(run):
             run.log(figures, step=retraining)
+            run.file(page, "retrainings")
 
 
 def figures_of(decision: Decision, promoted: bool, samples: Mapping[str, float]) -> dict[str, float]:

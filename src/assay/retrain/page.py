@@ -181,7 +181,7 @@ def _pictures(told: Told) -> str:
     if not told.apart:
         return ""
     shown = len(told.apart)
-    count = f"{numbered(max(told.num_apart, shown), 'sample')} of test"
+    count = f"{numbered(max(told.num_apart, shown), 'sample')} of validation"
     said = f"On {count} the two differ; {shown} are shown, those first that exactly one has right."
     return f'{_line(said)}<div class="grid">{"".join(map(_figure, told.apart))}</div>'
 

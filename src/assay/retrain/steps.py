@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,20 +28,22 @@ from assay.retrain.account import (
     Past,
     Step,
 )
-from assay.retrain.curve import figures_of, write_curve
+from assay.retrain.due import missed
 from assay.retrain.key import RECIPE, key_of, of_settings
 from assay.retrain.near import near
 from assay.retrain.reason import change, reason
+from assay.retrain.telling import PAGES, counts_of, send, write_told
 from assay.settings import read_recipe
 from assay.terminal import Progress, say
 from assay.tracking import Tracker, open_tracker
 
 if TYPE_CHECKING:
+    from assay.drift import Drift
     from assay.match import Contender
 
 PLACE = Path(".assay/retrain")  # a folder a key, thrown away when all is told
 CHECKPOINTS = Path(".assay/checkpoints")
-PROMOTED, KEPT = "promoted", "kept"
+PROMOTED, KEPT, MISSED = "promoted", "kept", "missed"
 
 
 @dataclass(frozen=True)
@@ -50,12 +52,12 @@ class Ended:
 
     Attributes:
         kind: `PROMOTED`, `KEPT` or `NOTHING_NEW`.
-        retraining: its number; 0 where there was none.
+        more: what a notice says besides.
     """
 
     kind: str
     said: str
-    retraining: int = 0
+    more: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Retraining:
@@ -64,6 +66,19 @@ class Retraining:
     def __init__(self, params: Params, root: Path, house: Championship, account: Account, *, force: bool) -> None:
         self._params, self._root, self._house, self._account = params, root, house, account
         self._force, self._past = force, Past(tuple(account.steps()))
+        self._missed = self._missed_since()
+
+    def _missed_since(self) -> int:
+        """How often the schedule was due since anybody retrained, and nobody did."""
+        schedule = self._params.retrain.schedule
+        if schedule is None or not self._past.steps:
+            return 0
+        count = missed(schedule, self._past.steps[-1].at, time.time())
+        if count:
+            said = f"it was due {count} times more since the last and did not run; this one is for all of them."
+            say(f"retrain: {said}")
+            send(self._params, self._root, MISSED, said, missed=count)
+        return count
 
     def run(self) -> Ended:
         """Do what is left to be done.
@@ -87,7 +102,7 @@ class Retraining:
             self._train(prepared)
         if JUDGED not in self._open:
             self._judge(prepared)
-        return self._decide()
+        return self._decide(prepared)
 
     def _opened(self) -> dict[str, Step]:
         """State → step of this retraining, where it was begun; another one that was begun is given up."""
@@ -126,23 +141,43 @@ class Retraining:
 
     def _planned(self, prepared: Path) -> Ended | None:
         """Whether to retrain at all, and from where."""
-        last = self._house.last()
-        settings = of_settings(self._params, RECIPE)
+        last, former = self._house.last(), self._past.last(DECIDED)
+        told: dict[str, Any] = {
+            "settings": of_settings(self._params, RECIPE),
+            "data": read_about(prepared).version,
+            "counts": counts_of(prepared),
+            "before": None if former is None else former.told["counts"],
+            "missed": self._missed,
+            "champion": None if last is None else last.champion,
+        }
         if last is None:
-            said = f"{self._house.name} has no champion yet."
-            told: dict[str, Any] = {"round": None, "samples": {}}
+            told |= {"round": None, "samples": {}, "drift": [], "why": f"{self._house.name} has no champion yet."}
         else:
-            before, former = self._former(last), self._past.last(DECIDED)
-            changed = change(prepared, before.seen)
-            other = former is not None and former.told["settings"] != settings
+            changed, drift = change(prepared, self._former(last).seen), self._drift(prepared)
+            other = former is not None and former.told["settings"] != told["settings"]
             age = time.time() - (last.at if former is None else former.at)
-            said = reason(self._params.retrain, changed, age, other_recipe=other, drift=None, force=self._force)
-            if not said:
+            alarm = drift.said if drift is not None and drift.found else None
+            how = self._params.retrain
+            why = reason(how, changed, age, other_recipe=other, drift=alarm, force=self._force)
+            if not why:
                 return self._nothing(f"there is no reason to retrain: {changed.said}.")
-            told = {"round": None if other else last.champion, "samples": vars(changed)}
-        say(f"retrain: {said}")
-        self._note(PLANNED, told | {"why": said, "settings": settings, "data": read_about(prepared).version})
+            said = [] if drift is None else [drift.said]
+            told |= {"round": None if other else last.champion, "samples": vars(changed), "drift": said, "why": why}
+        say(f"retrain: {told['why']}")
+        self._note(PLANNED, told)
         return None
+
+    def _drift(self, prepared: Path) -> "Drift | None":
+        """What a look at the new samples has found; None where they are too few."""
+        from assay.watch import TooFew, Watch
+
+        try:
+            with Watch(self._params, self._root) as watch:
+                found = watch.at_prepared(prepared).drift
+        except TooFew:
+            return None
+        say(f"retrain: {found.said}")
+        return found
 
     def _former(self, last: Decision) -> "Contender":
         """The model of the last retraining, or else the champion."""
@@ -201,26 +236,28 @@ class Retraining:
         told = {"version": ended.version, "decision": ended.decision.number, "said": ended.decision.reason}
         self._note(JUDGED, told | {"kind": PROMOTED if ended.won else KEPT})
 
-    def _decide(self) -> Ended:
+    def _decide(self, prepared: Path) -> Ended:
         """Tell what came of it, and leave nothing behind."""
         judged = self._open[JUDGED].told
         said = f"retraining {self._number}, version {judged['version']}, is {judged['kind']}: {judged['said']}"
         if DECIDED not in self._open:
-            self._tell(judged)
-            self._note(DECIDED, {**judged, "settings": self._open[PLANNED].told["settings"]})
+            self._tell(prepared, judged)
+            self._note(
+                DECIDED, dict(judged) | {name: self._open[PLANNED].told[name] for name in ("settings", "counts")}
+            )
         shutil.rmtree(self._place, ignore_errors=True)
-        return Ended(judged["kind"], said, self._number)
+        more = {"retraining": self._number, "version": judged["version"], "missed": self._missed}
+        return Ended(judged["kind"], said, more | {"page": str(PAGES / f"{self._number}.html")})
 
-    def _tell(self, judged: Mapping[str, Any]) -> None:
-        decision = next(one for one in self._house.decisions() if one.number == judged["decision"])
-        samples = self._open[PLANNED].told["samples"]
-        figures = figures_of(decision, promoted=judged["kind"] == PROMOTED, samples=samples)
-        write_curve(self._params.tracking, self._root, self._house.name, self._number, figures)
+    def _tell(self, prepared: Path, judged: Mapping[str, Any]) -> None:
+        planned = self._open[PLANNED].told
+        page = write_told(self._params, self._root, self._house, self._number, prepared, planned, judged)
+        say(f"retrain: {page.relative_to(self._root)} shows it.")
 
     def _nothing(self, why: str) -> Ended:
         self._account.add(self._past.next, self._key, NOTHING_NEW, {"why": why})
         shutil.rmtree(self._root / PLACE / self._key, ignore_errors=True)
-        return Ended(NOTHING_NEW, why)
+        return Ended(NOTHING_NEW, why, {"missed": self._missed})
 
 
 def pull(command: str | None, root: Path) -> None:
