@@ -57,10 +57,18 @@ class Match:
         return fitted(self.about.task, said, split.parts[0].targets)
 
     def on_validation(self, champion: Contender, metric: str, confidence: float) -> Compared:
-        """Both on the samples of `validation`."""
+        """Both on the samples of validation that neither was taught."""
+        split, counts = self._validation(champion)
+        return self._compared(split, counts, champion, metric, confidence)
+
+    def validation(self, champion: Contender) -> tuple[Split, NDArray[np.bool_], list[NDArray[np.float32]]]:
+        """The validation split, which samples of it neither was taught, and what challenger and champion say of them."""
+        split, counts = self._validation(champion)
+        return split, counts, [self._said(one, split, counts) for one in (self.challenger, champion)]
+
+    def _validation(self, champion: Contender) -> tuple[Split, NDArray[np.bool_]]:
         split = read_split(self.prepared, "validation")
-        taught = [one.seen.train for one in (self.challenger, champion)]
-        return self._compared(split, _fresh(split, taught), champion, metric, confidence)
+        return split, _fresh(split, [one.seen.train for one in (self.challenger, champion)])
 
     def on_test(self, champion: Contender, metric: str, confidence: float) -> Compared:
         """Both on the samples of test that neither was taught or chosen by."""

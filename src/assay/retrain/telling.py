@@ -79,12 +79,10 @@ def counts_of(prepared: Path) -> dict[str, Any]:
 
 def send(params: Params, root: Path, kind: str, sentence: str, **more: Any) -> None:
     """Tell whoever is to hear of it."""
-    at = time.time()
-    name = re.sub(r"[^\w-]", "-", params.promote.model, flags=re.ASCII)[:60]
-    event = {"id": f"{name}-{kind.replace(' ', '-')}-{time.time_ns()}", "model": params.promote.model, "kind": kind}
-    for said in notify(
-        Notify.of(params.retrain.notify), {**event, "at": at, "sentence": sentence} | more, root / NOTICES
-    ):
+    asked, model = Notify.of(params.retrain.notify), params.promote.model
+    word = re.sub(r"[^\w-]", "-", f"{model[:60]}-{kind}", flags=re.ASCII)
+    event = {"id": f"{word}-{time.time_ns()}", "model": model, "kind": kind, "at": time.time(), "sentence": sentence}
+    for said in notify(asked, event | more, root / NOTICES):
         note(said)
 
 
