@@ -62,7 +62,7 @@ class Match:
         return self._compared(split, counts, champion, metric, confidence)
 
     def validation(self, champion: Contender) -> tuple[Split, NDArray[np.bool_], list[NDArray[np.float32]]]:
-        """The validation split, which samples of it neither was taught, and what challenger and champion say of them."""
+        """The validation split, which of it neither was taught, and what challenger and champion say of those."""
         split, counts = self._validation(champion)
         return split, counts, [self._said(one, split, counts) for one in (self.challenger, champion)]
 

@@ -86,6 +86,9 @@ class Retraining:
         Raises:
             InputError: a step cannot be done; those before it are kept.
         """
+        begun = {step.state: step for step in self._past.open}
+        if JUDGED in begun:  # whatever has come since is for the next start
+            return self._taken_up(begun)
         source = plan(self._params.data)
         self._key = key_of(self._params, source.source)
         self._open = self._opened()
@@ -102,7 +105,14 @@ class Retraining:
             self._train(prepared)
         if JUDGED not in self._open:
             self._judge(prepared)
-        return self._decide(prepared)
+        return self._decide()
+
+    def _taken_up(self, begun: dict[str, Step]) -> Ended:
+        """The rest of a retraining that was judged and not told of."""
+        self._key, self._open = begun[JUDGED].key, begun
+        self._place = self._root / PLACE / self._key
+        say(f"retrain: retraining {self._number} goes on; it was judged.")
+        return self._decide()
 
     def _opened(self) -> dict[str, Step]:
         """State → step of this retraining, where it was begun; another one that was begun is given up."""
@@ -236,12 +246,12 @@ class Retraining:
         told = {"version": ended.version, "decision": ended.decision.number, "said": ended.decision.reason}
         self._note(JUDGED, told | {"kind": PROMOTED if ended.won else KEPT})
 
-    def _decide(self, prepared: Path) -> Ended:
+    def _decide(self) -> Ended:
         """Tell what came of it, and leave nothing behind."""
         judged = self._open[JUDGED].told
         said = f"retraining {self._number}, version {judged['version']}, is {judged['kind']}: {judged['said']}"
         if DECIDED not in self._open:
-            self._tell(prepared, judged)
+            self._tell(self._place / "prepare/data", judged)
             self._note(
                 DECIDED, dict(judged) | {name: self._open[PLANNED].told[name] for name in ("settings", "counts")}
             )
@@ -250,6 +260,9 @@ class Retraining:
         return Ended(judged["kind"], said, more | {"page": str(PAGES / f"{self._number}.html")})
 
     def _tell(self, prepared: Path, judged: Mapping[str, Any]) -> None:
+        if not prepared.exists():  # another machine had them
+            say(f"retrain: the data of retraining {self._number} are not here any more, so it has no page.")
+            return
         planned = self._open[PLANNED].told
         page = write_told(self._params, self._root, self._house, self._number, prepared, planned, judged)
         say(f"retrain: {page.relative_to(self._root)} shows it.")
