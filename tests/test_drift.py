@@ -188,6 +188,7 @@ class TestDrift:
 
     def test_samples_of_unknown_classes_do_not_teach_the_estimate(self) -> None:
         old = answers(60, 1)
+        assert old.targets is not None
         unknown = np.where(np.arange(60) < 10, -1, old.targets)
         found = looked(Answers(old.said, old.features, unknown), answers(30, 2))
         assert found.labels is not None and sum(found.labels.before) == pytest.approx(1.0)

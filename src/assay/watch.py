@@ -124,8 +124,9 @@ class Watch:
 
     def _look(self, prepared: Path, source: str, new: Unseen) -> Look:
         keys, old = chosen_by(prepared, self.champion)
-        _refuse_few(len(new.keys), "new samples", self._params.drift.fewest)
-        _refuse_few(len(keys), f"samples of validation in {prepared} that the champion was chosen by", 20)
+        fewest = self._params.drift.fewest
+        _refuse_few(len(new.keys), "new samples", fewest)
+        _refuse_few(len(keys), f"samples of validation in {prepared} that the champion was chosen by", fewest)
         digest = blake2b(digest_size=16)
         for each in (keys, new.keys):
             digest.update(each[np.lexsort(each.T)].tobytes() + b"|")
