@@ -58,7 +58,7 @@ class Serve(Section):
     )
     batch: Annotated[int, Field(ge=1, le=4096)] = Field(64, description="samples that are answered at once, at most")
     wait_ms: Annotated[float, Field(ge=0, le=1000)] = Field(
-        0.0, description="milliseconds that a batch waits for more samples"
+        5.0, description="milliseconds that a batch waits for requests that have arrived, at most"
     )
     max_bytes: Annotated[int, Field(ge=1024)] = Field(16_777_216, description="bytes of a request, at most")
     max_pixels: Annotated[int, Field(ge=64)] = Field(40_000_000, description="pixels of a picture, at most")

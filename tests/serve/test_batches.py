@@ -37,13 +37,18 @@ def sample(value: int) -> Sample:
     return Sample(np.full((1, 28, 28), value, dtype=np.uint8), 28, (28, 28))
 
 
+def many() -> int:
+    """More requests have arrived than a batch has room for."""
+    return 100
+
+
 def found(futures: "list[Future[np.ndarray]]") -> list[list[float]]:
     return [one.result(60)[:, 0].tolist() for one in futures]
 
 
 def test_what_comes_while_a_batch_is_computed_is_the_next_one() -> None:
     one, sizes = served(2.0), []
-    batches = Batches(8, 0.0, sizes.append)
+    batches = Batches(8, 0.0, many, sizes.append)
     first = batches.values(one, [sample(1)])
     one.trained.model.begun.wait()
     more = [batches.values(one, [sample(value), sample(value + 100)]) for value in range(2, 7)]
@@ -55,7 +60,7 @@ def test_what_comes_while_a_batch_is_computed_is_the_next_one() -> None:
 
 def test_a_batch_is_of_one_version_and_each_request_keeps_its_own() -> None:
     old, new, sizes = served(1.0), served(10.0), []
-    batches = Batches(8, 0.0, sizes.append)
+    batches = Batches(8, 0.0, many, sizes.append)
     first = batches.values(old, [sample(1)])
     old.trained.model.begun.wait()
     waiting = [batches.values(one, [sample(value)]) for value, one in enumerate((old, new, new, old), start=2)]
@@ -68,7 +73,7 @@ def test_a_batch_is_of_one_version_and_each_request_keeps_its_own() -> None:
 
 def test_nothing_is_computed_for_who_does_not_wait_any_more() -> None:
     one, sizes = served(1.0), []
-    batches = Batches(8, 0.0, sizes.append)
+    batches = Batches(8, 0.0, many, sizes.append)
     first = batches.values(one, [sample(1)])
     one.trained.model.begun.wait()
     left, kept = batches.values(one, [sample(2)]), batches.values(one, [sample(3)])
@@ -82,7 +87,7 @@ def test_nothing_is_computed_for_who_does_not_wait_any_more() -> None:
 def test_the_end_comes_after_what_waits() -> None:
     one = served(1.0)
     one.trained.model.goes_on.set()
-    batches = Batches(2, 0.0, lambda _count: None)
+    batches = Batches(2, 0.0, many, lambda _count: None)
     waiting = [batches.values(one, [sample(value)]) for value in range(7)]
     batches.close()
     assert all(future.done() for future in waiting)
@@ -91,16 +96,24 @@ def test_the_end_comes_after_what_waits() -> None:
 def test_the_first_of_a_batch_waits_for_others_as_long_as_it_is_told() -> None:
     one, sizes = served(1.0), []
     one.trained.model.goes_on.set()
-    batches = Batches(2, 60.0, sizes.append)
+    batches = Batches(2, 60.0, many, sizes.append)
     assert found([batches.values(one, [sample(1)]), batches.values(one, [sample(2)])]) == [[1.0], [2.0]]
     assert sizes == [2]
+    batches.close()
+
+
+def test_where_all_that_arrived_are_in_it_a_batch_does_not_wait() -> None:
+    one, sizes = served(1.0), []
+    one.trained.model.goes_on.set()
+    batches = Batches(8, 1e6, lambda: 1, sizes.append)
+    assert found([batches.values(one, [sample(1)])]) == [[1.0]]
     batches.close()
 
 
 def test_an_error_is_told_to_each_who_waits_and_the_thread_lives() -> None:
     one = served(1.0)
     one.trained.model.goes_on.set()
-    batches = Batches(8, 0.0, lambda _count: None)
+    batches = Batches(8, 0.0, many, lambda _count: None)
     wrong = batches.values(one, [Sample(np.zeros((3, 5), dtype=np.uint8), 5, (3, 5))])
     with pytest.raises(IndexError, match="Dimension out of range"):
         wrong.result(60)

@@ -17,6 +17,7 @@ from typing import Any
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from assay.modality import Sample
@@ -39,20 +40,20 @@ class Service:
     def __init__(self, champion: Champion, how: Serve, token: str | None) -> None:
         self._champion, self._how, self._token = champion, how, token
         self.metrics = Metrics(champion)
-        self._batches = Batches(how.batch, how.wait_ms / 1000, self.metrics.batched)
+        self._under_way = self._arrived = 0  # requests, and those of them whose body is here
+        self._batches = Batches(how.batch, how.wait_ms / 1000, lambda: self._arrived, self.metrics.batched)
         self._pool = ThreadPoolExecutor(min(8, os.cpu_count() or 1))  # decoders let go of the interpreter's lock
-        self._under_way = 0
 
     def close(self) -> None:
         """Compute what waits, and end."""
         self._batches.close()
         self._pool.shutdown(cancel_futures=True)
 
-    async def health(self) -> Response:
+    async def health(self, _: Request) -> Response:
         """The process lives."""
         return _json(200, {"alive": True})
 
-    async def ready(self) -> Response:
+    async def ready(self, _: Request) -> Response:
         """It can answer, by which version, and how it stands with the registry."""
         served, seen_s = self._champion.served, time.time() - self._champion.looked
         told = {"model": served.name, "version": served.number, "temperature": served.temperature}
@@ -69,11 +70,14 @@ class Service:
         with self._one_more():
             deadline = asyncio.get_running_loop().time() + self._how.timeout_s
             body = await self._body(request, deadline)
+            self._arrived += 1
             try:
                 async with asyncio.timeout_at(deadline):
                     return _json(200, await self._answered(request.headers.get("content-type", ""), body))
             except TimeoutError as error:
                 raise Refusal(503, f"no answer within {self._how.timeout_s:g} s; ask again, or for less.") from error
+            finally:
+                self._arrived -= 1
 
     def _admit(self, request: Request) -> None:
         """Refuse who does not bear the token, where there is one."""
@@ -114,16 +118,20 @@ class Service:
 
 def application(service: Service) -> ASGIApp:
     """The routes of `service`, counted."""
-    app = FastAPI(openapi_url=None)  # its pages would load their scripts from a network
-    app.add_api_route("/predict", service.predict, methods=["POST"])
-    app.add_api_route("/health", service.health)
-    app.add_api_route("/ready", service.ready)
-    app.add_api_route("/metrics", service.told)
-    app.add_exception_handler(Refusal, _refused)
-    app.add_exception_handler(HTTPException, _unknown)
-    app.add_exception_handler(ClientDisconnect, _gone)
-    app.add_exception_handler(Exception, _failed)
-    return _Counted(app, service.metrics)
+    routes: list[BaseRoute] = [
+        Route("/predict", service.predict, methods=["POST"]),
+        Route("/health", service.health),
+        Route("/ready", service.ready),
+        Route("/metrics", service.told),
+    ]
+    refused: dict[int | type[Exception], Any] = {
+        Refusal: _refused,
+        HTTPException: _unknown,
+        ClientDisconnect: _gone,
+        Exception: _failed,
+    }
+    # Its pages of documentation would load their scripts from a network.
+    return _Counted(FastAPI(routes=routes, exception_handlers=refused, openapi_url=None), service.metrics)
 
 
 class _Counted:

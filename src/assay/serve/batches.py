@@ -28,15 +28,17 @@ class _Waiting:
 class Batches:
     """Give it back with `close`, which computes what still waits."""
 
-    def __init__(self, most: int, wait_s: float, told: Callable[[int], object]) -> None:
+    def __init__(self, most: int, wait_s: float, arrived: Callable[[], int], told: Callable[[int], object]) -> None:
         """Start the thread.
 
         Args:
             most: samples of a batch; a request that has more is a batch of its own.
-            wait_s: how long the first of a batch waits for others.
+            wait_s: how long the first of a batch waits for others that have arrived, at most.
+            arrived: how many requests are to be answered at this moment; where all of them are in a batch, it does not
+                wait.
             told: called with the samples of each batch.
         """
-        self._most, self._wait_s, self._told = most, wait_s, told
+        self._most, self._wait_s, self._arrived, self._told = most, wait_s, arrived, told
         self._queue: SimpleQueue[_Waiting | None] = SimpleQueue()  # None: the end
         self._held: list[_Waiting | None] = []  # at most one
         self._thread = threading.Thread(target=self._run, name="batches", daemon=True)
@@ -65,7 +67,8 @@ class Batches:
         batch, count, end = [first], len(first.samples), time.monotonic() + self._wait_s
         while count < self._most:
             try:
-                one = self._queue.get(timeout=max(0.0, end - time.monotonic()))
+                left = end - time.monotonic() if len(batch) < self._arrived() else 0.0
+                one = self._queue.get(timeout=max(0.0, left))
             except Empty:
                 break
             if one is None or one.served is not first.served or count + len(one.samples) > self._most:
