@@ -2,88 +2,48 @@
 
 import base64
 import json
+import re
 import shutil
-import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import mlflow
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 from PIL import Image
 
+import contests
 import judged
 from assay.championship import Championship
-from assay.data.dataset import SPLITS, read_split
+from assay.data.dataset import read_split
 from assay.errors import InputError
 from assay.lease import Held
 from assay.match import Match
-from assay.model_files import Trained, save_model
 from assay.params import Params, Tracking
 from assay.registry.versions import CHALLENGER, CHAMPION, PREVIOUS
 from assay.tracking.address import resolve
 from assay.usage import Promote
-from prepared import content_keys
+from contests import PARAMS, TASK, kinds, save, worse
 from servers import mlflow_server
-
-TASK = "classification"
-PARAMS = Params.model_validate({"promote": {"alpha": 0.5, "slots": 5}})  # few samples, so large errors are allowed
 
 
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Prepared data, a good and a bad model, and a store of MLflow that is made once."""
-    root = tmp_path_factory.mktemp("house")
-    judged.write_prepared(TASK, root / "data")
-    for split in SPLITS:
-        samples = np.load(root / "data" / split / "samples.npy")
-        np.save(root / "data" / split / "keys.npy", content_keys(samples))
-    good = judged.trained(TASK)
-    save(good, root / "good")
-    save(worse(good, 3.0), root / "bad")
-    with Championship(PARAMS, root):
-        pass
-    return root
+    return contests.made(tmp_path_factory.mktemp("house"))
 
 
 @pytest.fixture
 def root(house: Path, tmp_path: Path) -> Path:
-    """A project of its own, with an empty registry."""
-    shutil.copytree(house, tmp_path / "project")
-    with sqlite3.connect(tmp_path / "project" / "mlruns" / "mlflow.db") as store:
-        artifacts = (tmp_path / "project" / "mlruns" / "artifacts").as_uri()
-        store.execute("update experiments set artifact_location = ?", (artifacts,))
-    store.close()
-    return tmp_path / "project"
-
-
-def save(trained: Trained, folder: Path) -> None:
-    save_model(folder, trained.model, trained.recipe, trained.about, trained.data)
-
-
-def worse(trained: Trained, noise: float) -> Trained:
-    """The same model with a head that is partly noise."""
-    torch.manual_seed(0)
-    model = judged.trained.__wrapped__(TASK).model  # of its own: the other's is shared by all tests
-    with torch.no_grad():
-        weight = model.head.weight
-        weight += noise * weight.std() * torch.randn_like(weight)
-    return replace(trained, model=model)
+    return contests.copied(house, tmp_path / "project")
 
 
 @pytest.fixture
 def open_house(root: Path) -> Iterator[Championship]:
     with Championship(PARAMS, root) as opened:
         yield opened
-
-
-def kinds(house: Championship) -> list[str]:
-    return [one.kind for one in house.decisions()]
 
 
 def aliases(root: Path) -> dict[str, int]:
@@ -255,6 +215,9 @@ class TestAPerson:
         client = mlflow.MlflowClient(tracking_uri=resolve(Tracking(), root).uri)
         tags = client.get_model_version("assay", "2").tags
         assert tags["recipe.backbone"] == "mlp" and tags["assay.verdict"] == "screened"
+        assert re.fullmatch(r"0\.\d+ \[0\.\d+, 0\.\d+\] on 64 validation samples", tags["assay.accuracy"])
+        first = client.get_model_version("assay", "1").tags
+        assert re.fullmatch(r"0\.\d+ \[0\.\d+, 0\.\d+\] on 120 test samples", first["assay.accuracy"])
         assert tags["assay.data_version"] == judged.trained(TASK).about.version
         runs = client.search_runs([client.get_experiment_by_name("assay").experiment_id])
         assert {run.info.status for run in runs} == {"FINISHED"}

@@ -1,0 +1,63 @@
+"""A project with two models that can meet: prepared data, a good and a bad model, and an empty registry."""
+
+import shutil
+import sqlite3
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+import judged
+from assay.championship import Championship
+from assay.data.dataset import SPLITS
+from assay.model_files import Trained, save_model
+from assay.params import Params
+from prepared import content_keys
+
+TASK = "classification"
+PARAMS = Params.model_validate({"promote": {"alpha": 0.5, "slots": 5}})  # few samples, so large errors are allowed
+
+
+def made(root: Path) -> Path:
+    """Prepared data, a good and a bad model, and a store of MLflow that is made once."""
+    judged.write_prepared(TASK, root / "data")
+    for split in SPLITS:
+        samples = np.load(root / "data" / split / "samples.npy")
+        np.save(root / "data" / split / "keys.npy", content_keys(samples))
+    good = judged.trained(TASK)
+    save(good, root / "good")
+    save(worse(good, 3.0), root / "bad")
+    with Championship(PARAMS, root):
+        pass
+    return root
+
+
+def copied(house: Path, place: Path) -> Path:
+    """A project of its own, with an empty registry."""
+    shutil.copytree(house, place)
+    with sqlite3.connect(place / "mlruns" / "mlflow.db") as store:
+        artifacts = (place / "mlruns" / "artifacts").as_uri()
+        store.execute("update experiments set artifact_location = ?", (artifacts,))
+    store.close()
+    return place
+
+
+def save(trained: Trained, folder: Path) -> None:
+    save_model(folder, trained.model, trained.recipe, trained.about, trained.data)
+
+
+def worse(trained: Trained, noise: float, seed: int | None = None) -> Trained:
+    """The same model with a head that is partly noise; under another seed it errs elsewhere."""
+    torch.manual_seed(0)
+    model = judged.trained.__wrapped__(TASK).model  # of its own: the other's is shared by all tests
+    if seed is not None:
+        torch.manual_seed(seed)
+    with torch.no_grad():
+        weight = model.head.weight
+        weight += noise * weight.std() * torch.randn_like(weight)
+    return replace(trained, model=model)
+
+
+def kinds(house: Championship) -> list[str]:
+    return [one.kind for one in house.decisions()]
