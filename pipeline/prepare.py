@@ -15,7 +15,7 @@ OUT = Path("results/prepare")
 
 def main() -> None:
     params = checked()
-    planned = plan(params.data)
+    planned = plan(params.data, params.evaluate.slices)
     check_plan(params, planned)
     with (
         open_tracker(params.tracking, Path.cwd(), {"study": "none"}) as tracker,

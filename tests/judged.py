@@ -1,5 +1,6 @@
 """A model that was really trained on a few real digits, and the prepared folder it came from, for every task."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from assay.data.dataset import Dataset, Split, write_about
+from assay.data.dataset import SLICE, Dataset, Split, slices_of, write_about, write_slices
 from assay.fit import State, fit
 from assay.metric import resolve_metric
 from assay.model_files import Trained
@@ -50,6 +51,13 @@ def write_prepared(task: str, folder: Path, test: int = NUM_TEST) -> Path:
         pd.DataFrame(rows, columns=["key", "name", "group"]).to_parquet(folder / name / "index.parquet", index=False)
     write_about(data.about, folder)
     return folder
+
+
+def write_slices_of(folder: Path, columns: Mapping[str, Sequence[str | None]]) -> None:
+    """Beside the data set in `folder`, columns of its test samples."""
+    keys = [key.tobytes().hex() for key in np.load(folder / "test" / "keys.npy")]
+    told = {SLICE + name: list(values) for name, values in columns.items()}
+    write_slices(slices_of(folder), {"split": ["test"] * len(keys), "key": keys} | told)
 
 
 def first(split: Split, count: int) -> Split:

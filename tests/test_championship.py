@@ -2,8 +2,8 @@
 
 import base64
 import json
+import re
 import shutil
-import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+import contests
 import judged
 from assay.championship import Championship
 from assay.data.dataset import read_split
@@ -26,42 +27,26 @@ from assay.predict import Asked, answers, as_sample
 from assay.registry.versions import CHALLENGER, CHAMPION, PREVIOUS
 from assay.tracking.address import resolve
 from assay.usage import Promote
-from registered import PARAMS, save, worse, write_project
+from contests import PARAMS, TASK, kinds, save, worse
 from servers import mlflow_server
 
-TASK = "classification"
 SPEC = judged.trained(TASK).about.spec
 
 
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Prepared data, a good and a bad model, and a store of MLflow that is made once."""
-    root = tmp_path_factory.mktemp("house")
-    write_project(root, TASK)
-    with Championship(PARAMS, root):
-        pass
-    return root
+    return contests.made(tmp_path_factory.mktemp("house"))
 
 
 @pytest.fixture
 def root(house: Path, tmp_path: Path) -> Path:
-    """A project of its own, with an empty registry."""
-    shutil.copytree(house, tmp_path / "project")
-    with sqlite3.connect(tmp_path / "project" / "mlruns" / "mlflow.db") as store:
-        artifacts = (tmp_path / "project" / "mlruns" / "artifacts").as_uri()
-        store.execute("update experiments set artifact_location = ?", (artifacts,))
-    store.close()
-    return tmp_path / "project"
+    return contests.copied(house, tmp_path / "project")
 
 
 @pytest.fixture
 def open_house(root: Path) -> Iterator[Championship]:
     with Championship(PARAMS, root) as opened:
         yield opened
-
-
-def kinds(house: Championship) -> list[str]:
-    return [one.kind for one in house.decisions()]
 
 
 def aliases(root: Path) -> dict[str, int]:
@@ -109,7 +94,7 @@ class TestChallenge:
         with Championship(params, root) as house:
             house.challenge(root / "bad", root / "data")
             assert not house.challenge(root / "good", root / "data").won  # 120 samples never reach this alpha
-            save(worse(judged.trained(TASK), 0.1, TASK), root / "other")
+            save(worse(judged.trained(TASK), 0.1), root / "other")
             assert not house.challenge(root / "other", root / "data").won
             assert kinds(house) == ["first", "look", "kept", "kept"]
             assert "all 1 looks of this year are spent" in house.decisions()[-1].reason
@@ -233,6 +218,9 @@ class TestAPerson:
         client = mlflow.MlflowClient(tracking_uri=resolve(Tracking(), root).uri)
         tags = client.get_model_version("assay", "2").tags
         assert tags["recipe.backbone"] == "mlp" and tags["assay.verdict"] == "screened"
+        assert re.fullmatch(r"0\.\d+ \[0\.\d+, 0\.\d+\] on 64 validation samples", tags["assay.accuracy"])
+        first = client.get_model_version("assay", "1").tags
+        assert re.fullmatch(r"0\.\d+ \[0\.\d+, 0\.\d+\] on 120 test samples", first["assay.accuracy"])
         assert tags["assay.data_version"] == judged.trained(TASK).about.version
         runs = client.search_runs([client.get_experiment_by_name("assay").experiment_id])
         assert {run.info.status for run in runs} == {"FINISHED"}

@@ -10,7 +10,7 @@ import pytest
 
 from assay.buildable import REMEMBERED, combinations
 from assay.check import PREPARED, PREPARED_BY, checked, note_prepared, placed
-from assay.data.dataset import About, write_about
+from assay.data.dataset import About, write_about, write_slices
 from assay.errors import InputError
 from assay.modality import Spec
 from assay.params import Data, Params
@@ -192,6 +192,15 @@ def test_data_of_other_settings_is_refused_by_the_stages_after_prepare(folder: P
     ]
     Path("params.yaml").write_text("data: {image_size: 32}")
     assert checked().data.image_size == checked(thorough=True).data.image_size == 32
+
+
+def test_a_slice_column_that_prepare_did_not_keep_is_found_before_a_search(folder: Path) -> None:
+    prepared("classification", ("a", "b"))
+    own = "data: {source: table, path: table.csv}\nevaluate: {slices: [camera]}"
+    (said,) = stages_after_prepare_say(own)
+    assert said.startswith("2: evaluate.slices: results/prepare/data was prepared without 'camera'; run `assay prep")
+    write_slices(PREPARED.with_name("slices.parquet"), {"split": [], "key": [], "slice/camera": []})
+    assert stages_after_prepare_say(own) == []
 
 
 def test_data_that_came_of_several_settings_is_of_each_of_them(folder: Path) -> None:

@@ -44,6 +44,7 @@ STALE = {  # the setting or section → the stages that read it themselves; the 
     "search": ("search",),
     "search.metric": ("search", "train"),
     "evaluate": ("evaluate",),
+    "evaluate.slices": ("prepare", "evaluate"),  # prepare keeps the columns
 }
 NO_EFFECT = {  # files that run in a stage and decide nothing of its results, and why
     "src/assay/__init__.py": "is empty but for a docstring",

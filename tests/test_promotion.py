@@ -1,12 +1,13 @@
 """The rules of promotion: what a year's looks cost, when a budget ends, what a look can see, and what it shows."""
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from assay.intervals import Interval
 from assay.paired import Compared
-from assay.promotion import YEAR_S, Budget, Rules, prospect, ruled, screened
+from assay.promotion import YEAR_S, Budget, Rules, prospect, ruled, screened, worse_on
 
 RULES = Rules("accuracy")
 BUDGET = Budget(RULES, began=0.0, count=1000, sketch=("a", "b"))
@@ -71,6 +72,24 @@ class TestProspect:
         assert prospect(BUDGET, 0.2, 1_000_000, 0.005).needed is None
 
 
+class TestSlices:
+    @given(st.lists(st.floats(0, 1), max_size=8))
+    def test_are_worse_as_holm_says(self, ps: list[float]) -> None:
+        found = worse_on({str(number): compared(p) for number, p in enumerate(ps)})
+        expected, left = set(), len(ps)
+        for p, number in sorted((p, number) for number, p in enumerate(ps)):
+            if p * left > 0.05:
+                break
+            expected.add(str(number))
+            left -= 1
+        assert set(found) == expected
+
+    def test_of_equal_models_hold_their_error_together(self) -> None:
+        rng = np.random.default_rng(0)
+        called = [worse_on({str(k): compared(p) for k, p in enumerate(row)}) for row in rng.random((3000, 6))]
+        assert np.mean([bool(found) for found in called]) < 0.062  # 0.05 + 3 standard deviations
+
+
 class TestRuling:
     def test_promotes_what_is_shown_to_be_better(self) -> None:
         found = ruled(compared(p=0.0005), 0.001, RULES, {})
@@ -87,6 +106,21 @@ class TestRuling:
         assert not found.promoted
         assert "worse than model version 3" in found.said
         assert ruled(compared(p=0.0005), 0.001, RULES, {"model version 3": compared(0.9, low=-0.004)}).promoted
+
+    def test_a_slice_that_is_worse_has_a_veto_and_one_that_may_be_has_none(self) -> None:
+        slices = {"camera=left": compared(0.02), "camera=right": compared(0.9)}
+        found = ruled(compared(p=0.0005), 0.001, RULES, {}, slices)
+        assert not found.promoted
+        assert "worse on camera=left: accuracy 0.9400 beside 0.9500 on 1,000 samples, p 0.04 (Holm, 2 s" in found.said
+        assert ruled(compared(p=0.0005), 0.001, RULES, {}, {"a": compared(0.03), "b": compared(0.03)}).promoted
+
+    def test_a_veto_is_not_told_where_the_test_does_not_speak_for_the_challenger(self) -> None:
+        found = ruled(compared(p=0.5), 0.001, RULES, {}, {"camera=left": compared(0.0001)}, ["it is too large."])
+        assert not found.promoted and found.vetoes == ()
+
+    def test_a_limit_that_is_exceeded_has_a_veto(self) -> None:
+        found = ruled(compared(p=0.0005), 0.001, RULES, {}, {}, ["its calibration error is 0.2."])
+        assert not found.promoted and "its calibration error is 0.2." in found.said
 
     def test_only_what_validation_speaks_for_is_looked_at(self) -> None:
         assert screened(compared(p=0.2), RULES)

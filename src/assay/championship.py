@@ -12,7 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from assay.data.dataset import read_split
+import numpy as np
+from numpy.typing import NDArray
+
+from assay.data.dataset import Split, read_split
 from assay.errors import InputError
 from assay.lease import Held
 from assay.match import Contender, Match, registered
@@ -60,6 +63,7 @@ class Championship:
         reach(address)
         make_place(address)
         self._how, self._root, self.name = params.promote, root, params.promote.model
+        self._evaluate = params.evaluate
         self._versions = Versions(address, root, self.name)
         self.database = place(params.promote.storage, address, root)
         self._ledger = Ledger(self.database, self.name)
@@ -111,17 +115,20 @@ class Championship:
             InputError: the model is not of the data in `prepared`, or another process decides at this moment.
         """
         from assay.evaluate import refuse_strange
+        from assay.limits import refuse_unfit
         from assay.model_files import FACTS, load_model
 
         trained = load_model(folder)
         seen = _seen(prepared)
-        match = Match(Contender("the challenger", trained, seen), prepared)
+        match = Match(Contender("the challenger", trained, seen), prepared, self._evaluate)
         refuse_strange(trained.about, match.about)
+        refuse_unfit(self._how, match.about.task)
+        _ = match.columns  # now, and not after a look was paid for
         with self._deciding() as last:
             identity = sha256((folder / FACTS).read_bytes())
             version = self._versions.register(folder, identity, seen, self._tags(trained), match.temperature)
             if last is None:
-                return Challenged(version.number, self._first(version, match))
+                return Challenged(version.number, self._first(version, match, folder))
             if version.number == last.champion:
                 say(f"{self.name}: version {version.number} is champion already.")
                 return Challenged(version.number, last)
@@ -129,7 +136,7 @@ class Championship:
                 say(f"{self.name}: version {version.number} was judged on these data before: {known.reason}")
                 return Challenged(version.number, known)
             self._versions.name_as(CHALLENGER, version.number)
-            ended = self._played(match, version, last)
+            ended = self._played(match, version, last, folder)
         say(f"{self.name}: version {version.number} against {last.champion}: {ended.reason}")
         return Challenged(version.number, ended)
 
@@ -165,23 +172,28 @@ class Championship:
             self._told(self._ledger.add(last, "rolled back", fallen, returned, before, reason, told, _left(last)))
         say(f"{self.name}: version {returned} is champion again; version {fallen} was rolled back.")
 
-    def _first(self, version: Version, match: Match) -> Decision:
-        budget, told = self._opened(None, match), {"data": match.about.version}
-        made = self._ledger.add(None, "first", version.number, version.number, None, "the first model", told, budget)
+    def _first(self, version: Version, match: Match, folder: Path) -> Decision:
+        budget, counts = self._opened(None, match), match.unseen(None)
+        told = {"data": match.about.version} | _worth(match, "test", match.test, counts)
+        said = " ".join(["the first model", *(f"although {limit}" for limit in self._untested(match, folder))])
+        made = self._ledger.add(None, "first", version.number, version.number, None, said, told, budget)
         self._told(made)
         say(f"{self.name}: version {version.number} is champion, the first; nobody was there to beat.")
         return made
 
-    def _played(self, match: Match, version: Version, last: Decision) -> Decision:
+    def _played(self, match: Match, version: Version, last: Decision, folder: Path) -> Decision:
         """Screen, look and rule, each where it was not done; the decision at the end."""
         champion, data = registered(self._versions, last.champion), {"data": match.about.version}
         keep = version.number, last.champion, last.previous
         if (look := last).kind != "look" or last.version != version.number:  # else a process died within it
+            if limits := self._untested(match, folder):
+                return self._refused(version, last, limits, data)
             budget = self._opened(last, match)
             seen = match.on_validation(champion, budget.rules.metric, CONFIDENCE)
             if not screened(seen, budget.rules):
                 said = f"the validation split does not speak for it: {seen.said}. The test split was not looked at."
-                return self._told(self._ledger.add(last, "screened", *keep, said, data | _figures(seen), budget))
+                told = data | _figures(seen) | _worth(match, "validation", match.validation, match.untaught(champion))
+                return self._told(self._ledger.add(last, "screened", *keep, said, told, budget))
             if not budget.alpha:
                 return self._told(self._ledger.add(last, "kept", *keep, _spent(budget), data, budget))
             ahead = prospect(budget, seen.spread, int(match.unseen(champion).sum()), self._how.wanted)
@@ -193,12 +205,38 @@ class Championship:
         assert left is not None, "a look is always paid from a budget"
         test = match.on_test(champion, left.rules.metric, CONFIDENCE)
         earlier = {one.name: match.on_test(one, left.rules.metric, CREEP) for one in self._earlier(left, last)}
-        ruling = ruled(test, alpha, left.rules, earlier)
-        told = data | _figures(test)
+        slices, limits = {}, []
+        if test.p <= alpha:  # they only lower the error: whom the test does not speak for they cannot help
+            slices = match.on_slices(champion, left.rules.metric, CONFIDENCE)
+            limits = self._tested(match, champion)
+        ruling = ruled(test, alpha, left.rules, earlier, slices, limits)
+        told = data | _figures(test) | _worth(match, "test", match.test, match.unseen(champion))
         if not ruling.promoted:
             return self._told(self._ledger.add(look, "kept", *keep, ruling.said, told, left))
         promoted = version.number, version.number, last.champion
         return self._told(self._ledger.add(look, "promoted", *promoted, ruling.said, told, left.returned(alpha)))
+
+    def _untested(self, match: Match, folder: Path) -> list[str]:
+        """The limits of a person's that are exceeded and need no test sample."""
+        from assay.limits import untested
+
+        part = match.validation.parts[0]
+        return untested(self._how, folder, match.challenger.trained, part.samples, part.lengths)
+
+    def _tested(self, match: Match, champion: Contender) -> list[str]:
+        from assay.limits import tested
+
+        return [] if self._how.max_ece is None else tested(self._how, *match.answers(champion))
+
+    def _refused(self, version: Version, last: Decision, limits: list[str], data: dict[str, Any]) -> Decision:
+        """The decision that limits forbid a look; it is in the account once for as long as they are the same."""
+        told = data | {"limits": {name: value for name, value in self._how if name.startswith("max_")}}
+        same = last.kind == "refused" and last.version == version.number
+        if same and all(last.evidence.get(name) == value for name, value in told.items()):
+            return last
+        said = f"{' '.join(limits)} The test split was not looked at."
+        keep = version.number, last.champion, last.previous
+        return self._told(self._ledger.add(last, "refused", *keep, said, told, last.budget))
 
     def _opened(self, last: Decision | None, match: Match) -> Budget:
         """What the test split has left; where the year is over or the split is another one, all of a new budget."""
@@ -230,9 +268,9 @@ class Championship:
         return None
 
     def _told(self, made: Decision) -> Decision:
-        """A decision that was written: the aliases follow it, and its version bears it."""
+        """A decision that was written: its version bears it, and the aliases follow it, which ends it."""
+        self._versions.tag(made.version, {"assay.verdict": made.kind, "assay.reason": made.reason} | _worth_tags(made))
         self._follow(made)
-        self._versions.tag(made.version, {"assay.verdict": made.kind, "assay.reason": made.reason})
         return made
 
     @contextmanager
@@ -245,7 +283,9 @@ class Championship:
         last, named = self._ledger.last(), self._versions.aliases().get(CHAMPION)
         if last is not None:
             unfinished = self._versions.followed() != last.number
-            if named is None or named == last.champion or unfinished:
+            if unfinished:
+                return self._told(last)
+            if named is None or named == last.champion:
                 self._follow(last)
                 return last
         if named is None:
@@ -279,6 +319,21 @@ def _left(last: Decision | None) -> Budget | None:
 
 def _spent(budget: Budget) -> str:
     return f"all {budget.rules.slots} looks of this year are spent; a test split of twice the size has new ones."
+
+
+def _worth(match: Match, name: str, split: Split, counts: NDArray[np.bool_]) -> dict[str, Any]:
+    """What the challenger is worth, as it stands in the account: after the verdict, never before."""
+    figures = {figure: interval.rounded() for figure, interval in match.figures(split, counts).items()}
+    return {"figures": figures, "samples": int(counts.sum()), "split": name}
+
+
+def _worth_tags(made: Decision) -> dict[str, str]:
+    """`assay.accuracy`: 0.9852 [0.973, 0.992] on 745 test samples."""
+    told, tags = made.evidence, {}
+    for name, one in told.get("figures", {}).items():
+        ends = f"{one['value']:.5g} [{one['low']:.5g}, {one['high']:.5g}]"
+        tags[f"assay.{name}"] = f"{ends} on {told['samples']:,} {told['split']} samples"
+    return tags
 
 
 def _figures(compared: Compared) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from assay.buildable import FIELDS, network_problems, remember, unknown_backbones
-from assay.data.dataset import About, read_about
+from assay.data.dataset import About, read_about, sliced_by
 from assay.errors import InputError, of_path
 from assay.modality import of
 from assay.params import PARAMS_PATH, Data, Params, flat
@@ -49,20 +49,20 @@ def checked(path: str | Path = PARAMS_PATH, *, thorough: bool = False, on_prepar
     wrong += _raised(lambda: of(params.data.modality)) or (_in_spite_of(wrong, params) if wrong else [])
     refuse(document, wrong)
     about = _prepared(params.data)
-    problems = [*(_stale(params.data) if on_prepared else ()), *_raised(lambda: _tracking(params))]
+    problems = [*(_stale(params) if on_prepared else ()), *_raised(lambda: _tracking(params))]
     labels: Labels | None = None if about is None else (about.task, about.classes)
     seen = params
     if thorough:
         from assay.outside import outside_problems, planned, sized
 
         plans: list[Plan | None] = []
-        problems += _raised(lambda: plans.append(planned(params.data)))
+        problems += _raised(lambda: plans.append(planned(params.data, params.evaluate.slices)))
         plan = next(iter(plans), None)
         labels = labels if plan is None else (plan.targets.task, plan.targets.classes)
         seen = sized(params, plan) if about is None and plan is not None else params
         problems += outside_problems(seen, about)
     elif about is None:
-        problems += _raised(lambda: _source(params.data))
+        problems += _raised(lambda: _source(params))
     problems += _of_labels(params, labels or _known_labels(params))
     sound: set[str] = set()
     refuse(document, [*problems, *network_problems(seen, about, sound)])
@@ -78,7 +78,7 @@ def _in_spite_of(wrong: Sequence[Problem], params: Params) -> list[Problem]:
         return not any(all(map(eq, problem.where, names)) for problem in wrong)
 
     about = _prepared(params.data)
-    found = _raised(lambda: _source(params.data)) if sound("data") and about is None else []
+    found = _raised(lambda: _source(params)) if sound("data") and sound("evaluate", "slices") and about is None else []
     deciding = (("data",), ("search", "trials"), ("search", "space"), *(("recipe", name) for name in FIELDS))
     if all(sound(*names) for names in deciding):
         return [*found, *network_problems(params, about, set())]
@@ -151,12 +151,23 @@ def note_prepared(data: Data, version: str) -> None:
     PREPARED_BY.write_text(json.dumps(noted), encoding="utf-8")
 
 
-def _stale(data: Data) -> Iterator[Problem]:
-    former = _former(data)
+def _stale(params: Params) -> Iterator[Problem]:
+    former = _former(params.data)
     if former:
         said = ", ".join(f"data.{name} {shown(value)}" for name, value in former.items())
         says = f"{PREPARED} was prepared with {said}; run `assay prepare` or `dvc repro`, or set that again."
         yield Problem(("data", *next(iter(former)).split(".")), says)
+    elif params.evaluate.slices:
+        yield from _raised(lambda: _refuse_unsliced(params.evaluate.slices))
+
+
+def _refuse_unsliced(slices: Sequence[str]) -> None:
+    missing = sorted(set(slices) - sliced_by(PREPARED))
+    if missing and PREPARED.exists():
+        said = ", ".join(map(repr, missing))
+        raise InputError(
+            f"evaluate.slices: {PREPARED} was prepared without {said}; run `assay prepare` or `dvc repro`, or set []."
+        )
 
 
 def _former(data: Data) -> dict[str, Any]:
@@ -186,11 +197,13 @@ def _deciding(data: Data) -> dict[str, Any]:
     return {name: value for name, value in flat(data).items() if name not in NO_MATTER}
 
 
-def _source(data: Data) -> None:
-    if data.source in ("folder", "table"):  # the hub may have to be asked over a network, digits are always there
+def _source(params: Params) -> None:
+    data, slices = params.data, params.evaluate.slices
+    # the hub may have to be asked over a network, digits are always there and have no columns
+    if data.source in ("folder", "table") or (data.source == "digits" and slices):
         from assay.data.sources import open_source
 
-        open_source(data)
+        open_source(data, slices)
 
 
 def _tracking(params: Params) -> None:

@@ -1,7 +1,7 @@
 """Judges a trained model on the test split, once. Owns results/evaluate/; chooses nothing by what it sees.
 
 metrics.json          figure → value, low, high
-report.json           what could not be computed, what to know, train and validation beside test
+report.json           what could not be computed, what to know, train and validation beside test, samples of a slice
 predictions.parquet   a row a test sample: key, name, true, said, probabilities
 pictures/             what fits the task, see evaluation_pictures.py; of classification also
                       confusion.csv: actual, predicted, a row a test sample, for `dvc plots`
@@ -20,13 +20,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from assay.data.dataset import SPLITS, About, read_about, read_index, read_split
+from assay.data.dataset import SPLITS, About, read_about, read_index, read_slices, read_split
 from assay.device import deterministic, resolve_device
 from assay.errors import InputError
 from assay.intervals import DIGITS, Interval, wilson
 from assay.judged import Judged, labels_of
 from assay.outputs import outputs_of, probabilities
 from assay.params import Evaluate
+from assay.slices import judge_slices
 from assay.verdict import Verdict, judge
 from assay.whole import results_of
 
@@ -77,6 +78,7 @@ def look(trained: "Trained", data: Path, how: Evaluate) -> Judged:
     splits = {name: read_split(data, name) for name in SPLITS}
     if len(splits["test"]) == 0:
         raise InputError(f"{data}: the test split is empty; raise data.splits.test or bring more samples.")
+    columns = read_slices(data, "test", splits["test"].keys, how.slices)
     device = resolve_device(None)
     outputs, verdicts = {}, {}
     with deterministic(device):
@@ -87,7 +89,11 @@ def look(trained: "Trained", data: Path, how: Evaluate) -> Judged:
             if len(part):
                 verdicts[name] = judge(about.task, outputs[name], part.targets[:count], names, how)
     said = probabilities(about.task, outputs["test"])
-    return Judged(about, how, splits["test"], names, outputs["test"], said, verdicts)
+    sliced = judge_slices(about.task, outputs["test"], splits["test"].targets, names, how, columns)
+    verdicts["test"].figures |= sliced.figures
+    verdicts["test"].missing |= sliced.missing
+    verdicts["test"].notes += sliced.notes
+    return Judged(about, how, splits["test"], names, outputs["test"], said, verdicts, sliced)
 
 
 def metrics_text(figures: Mapping[str, Interval]) -> str:
@@ -140,6 +146,7 @@ def _report(judged: Judged) -> dict[str, Any]:
         "confidence": judged.how.confidence,
         "base": _base(judged),
         "gap": {name: figure.rounded() for name, figure in judged.gap.items()},
+        "slices": judged.sliced.counts,
         "missing": verdict.missing,
         "notes": verdict.notes,
     }

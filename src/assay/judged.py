@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from assay.data.dataset import About, Split
 from assay.intervals import Interval
 from assay.params import Evaluate
+from assay.slices import Sliced
 from assay.verdict import HEADLINES, Verdict
 
 LABELS_APART = ", "  # between the labels of one sample in predictions.parquet and in what predict writes
@@ -26,6 +27,7 @@ class Judged:
     outputs: NDArray[np.float32]
     said: NDArray[np.float32]  # probabilities, or values
     verdicts: Mapping[str, Verdict]  # train, validation, test
+    sliced: Sliced  # of test
 
     @property
     def targets(self) -> NDArray[Any]:

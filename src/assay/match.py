@@ -12,17 +12,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assay.calibration import fitted
-from assay.data.dataset import About, Split, read_about, read_split
+from assay.data.dataset import About, Slices, Split, read_about, read_slices, read_split
 from assay.device import deterministic, resolve_device
 from assay.errors import InputError
+from assay.intervals import Interval
 from assay.outputs import outputs_of
 from assay.paired import Compared, compare
+from assay.params import Evaluate
 from assay.registry.flavor import MODEL
 from assay.registry.versions import Seen, Versions, read_seen
+from assay.slices import parts_of
+from assay.verdict import judge
 
 if TYPE_CHECKING:
     from assay.model_files import Trained
 
+LEAST = 100  # samples of a slice that has a say
 UNKNOWN = -30.0  # logit of a class that a model does not know: it never says it
 
 
@@ -41,6 +46,7 @@ class Match:
 
     challenger: Contender
     prepared: Path
+    how: Evaluate
 
     @cached_property
     def about(self) -> About:
@@ -50,34 +56,73 @@ class Match:
     def test(self) -> Split:
         return read_split(self.prepared, "test")
 
+    @cached_property
+    def validation(self) -> Split:
+        return read_split(self.prepared, "validation")
+
+    @cached_property
+    def columns(self) -> Slices:
+        """Of the test samples, what they are sliced by.
+
+        Raises:
+            InputError: prepare did not keep it.
+        """
+        return read_slices(self.prepared, "test", self.test.keys, self.how.slices)
+
     def temperature(self) -> float:
         """Of the challenger's probabilities, by the samples of validation."""
-        split = read_split(self.prepared, "validation")
-        said = self._said(self.challenger, split, np.ones(len(split.keys), dtype=np.bool_))
-        return fitted(self.about.task, said, split.parts[0].targets)
+        said = self._said(self.challenger, self.validation, np.ones(len(self.validation.keys), dtype=np.bool_))
+        return fitted(self.about.task, said, self.validation.parts[0].targets)
 
     def on_validation(self, champion: Contender, metric: str, confidence: float) -> Compared:
         """Both on the samples of validation that neither was taught."""
-        split, counts = self._validation(champion)
-        return self._compared(split, counts, champion, metric, confidence)
+        return self._compared(self.validation, self.untaught(champion), champion, metric, confidence)
 
-    def validation(self, champion: Contender) -> tuple[Split, NDArray[np.bool_], list[NDArray[np.float32]]]:
-        """The validation split, which of it neither was taught, and what challenger and champion say of those."""
-        split, counts = self._validation(champion)
-        return split, counts, [self._said(one, split, counts) for one in (self.challenger, champion)]
-
-    def _validation(self, champion: Contender) -> tuple[Split, NDArray[np.bool_]]:
-        split = read_split(self.prepared, "validation")
-        return split, _fresh(split, [one.seen.train for one in (self.challenger, champion)])
+    def said_of_validation(self, champion: Contender) -> list[NDArray[np.float32]]:
+        """What challenger and champion say of those."""
+        counts = self.untaught(champion)
+        return [self._said(one, self.validation, counts) for one in (self.challenger, champion)]
 
     def on_test(self, champion: Contender, metric: str, confidence: float) -> Compared:
         """Both on the samples of test that neither was taught or chosen by."""
         return self._compared(self.test, self.unseen(champion), champion, metric, confidence)
 
-    def unseen(self, champion: Contender) -> NDArray[np.bool_]:
-        """Which samples of test count."""
-        seen = [each for one in (self.challenger, champion) for each in (one.seen.train, one.seen.validation)]
-        return _fresh(self.test, seen)
+    def on_slices(self, champion: Contender, metric: str, confidence: float) -> dict[str, Compared]:
+        """On each slice that has enough samples: the champion beside the challenger, so that p is of a loss."""
+        if not self.columns:
+            return {}
+        counts, task = self.unseen(champion), self.about.task
+        said = [self._said(one, self.test, counts) for one in (champion, self.challenger)]
+        targets = self.test.parts[0].targets[counts]
+        columns = {name: list(np.array(values, dtype=object)[counts]) for name, values in self.columns.items()}
+        return {
+            part: compare(task, metric, said[0][rows], said[1][rows], targets[rows], confidence=confidence)
+            for part, rows in parts_of(columns).items()
+            if len(rows) >= LEAST and not (metric == "r2" and (np.ptp(targets[rows], axis=0) == 0).any())
+        }
+
+    def answers(self, champion: Contender) -> tuple[NDArray[np.float32], NDArray[Any]]:
+        """The challenger's outputs on the samples of test that count, and their targets."""
+        counts = self.unseen(champion)
+        return self._said(self.challenger, self.test, counts), self.test.parts[0].targets[counts]
+
+    def figures(self, split: Split, counts: NDArray[np.bool_]) -> dict[str, Interval]:
+        """What the challenger is worth on the samples of a split that count; none of a class or a label."""
+        if not counts.any():
+            return {}
+        about, outputs = self.about, self._said(self.challenger, split, counts)
+        names = about.classes if about.classes is not None else about.target_names
+        verdict = judge(about.task, outputs, split.parts[0].targets[counts], names, self.how)
+        return {name: figure for name, figure in verdict.figures.items() if "/" not in name}
+
+    def unseen(self, champion: Contender | None) -> NDArray[np.bool_]:
+        """Which samples of test count; of the challenger alone where nobody is champion."""
+        both = [self.challenger, *(() if champion is None else (champion,))]
+        return _fresh(self.test, [each for one in both for each in (one.seen.train, one.seen.validation)])
+
+    def untaught(self, champion: Contender) -> NDArray[np.bool_]:
+        """Which samples of validation count."""
+        return _fresh(self.validation, [one.seen.train for one in (self.challenger, champion)])
 
     def _compared(
         self, split: Split, counts: NDArray[np.bool_], champion: Contender, metric: str, confidence: float

@@ -3,7 +3,7 @@
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -22,16 +22,16 @@ LOOK_AT = 8  # pictures, where the first cannot be read
 ANSWER_S = 5  # a database in reach answers in milliseconds
 
 
-def planned(data: Data) -> Plan | None:
+def planned(data: Data, slices: Sequence[str]) -> Plan | None:
     """The source, opened, and what is to be predicted, from one pass over the labels; None where it is known, or a
     network must be asked.
 
     Raises:
         InputError: the source is not there, or its labels do not fit the task.
     """
-    if data.source == "digits" or (data.source == "hub" and not Path(str(data.path)).exists()):
+    if (data.source == "digits" and not slices) or (data.source == "hub" and not Path(str(data.path)).exists()):
         return None
-    return plan(data)
+    return plan(data, slices)
 
 
 def sized(params: Params, of: Plan) -> Params:

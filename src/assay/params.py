@@ -253,6 +253,10 @@ class Evaluate(Section):
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = Field(0.95, description="of every interval")
     resamples: Annotated[int, Field(ge=100, le=1_000_000)] = Field(2000, description="bootstrap resamples")
     mistakes: Annotated[int, Field(ge=1, le=400)] = Field(25, description="worst mistakes shown")
+    slices: list[str] = Field(
+        default_factory=list,
+        description="columns of the table or hub whose values are judged apart, e.g. a camera",
+    )
     seed: Annotated[int, Field(ge=0)] = Field(0, description="seed of the resamples")
 
 

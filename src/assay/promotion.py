@@ -11,15 +11,17 @@ against simulated years.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import NormalDist
+from types import MappingProxyType
 
 from assay.paired import Compared
 
 POWER = 0.8  # with which the smallest gain that a test split can see is seen
 YEAR_S = 365.25 * 24 * 3600
 GROWN = 2.0  # a test split of so many times its samples is a new one
+WORSE = 0.05  # probability that any slice at all is called worse where none is
 CREEP = 0.9  # two-sided confidence, so that each end errs in 5%
 
 
@@ -145,18 +147,48 @@ def screened(validation: Compared, rules: Rules) -> bool:
     return validation.p <= rules.screen
 
 
-def ruled(test: Compared, alpha: float, rules: Rules, earlier: Mapping[str, Compared]) -> Ruling:
+def worse_on(slices: Mapping[str, Compared]) -> dict[str, float]:
+    """The slices on which a challenger is shown to be worse, with p of Holm: times the slices that are left.
+
+    Source: Holm, A simple sequentially rejective multiple test procedure, Scandinavian Journal of Statistics 6 (1979).
+
+    Args:
+        slices: name → the *champion* beside the challenger, so that p is of a loss as large as this one.
+    """
+    found: dict[str, float] = {}
+    for rank, name in enumerate(sorted(slices, key=lambda name: slices[name].p)):
+        if (p := slices[name].p * (len(slices) - rank)) > WORSE:
+            break
+        found[name] = max([p, *found.values()])
+    return found
+
+
+def ruled(
+    test: Compared,
+    alpha: float,
+    rules: Rules,
+    earlier: Mapping[str, Compared],
+    slices: Mapping[str, Compared] = MappingProxyType({}),
+    limits: Sequence[str] = (),
+) -> Ruling:
     """The verdict of a look.
 
     Args:
         test: the challenger beside the champion.
         alpha: of this look.
         earlier: name → the challenger beside another champion of the year, at confidence `CREEP`.
+        slices: as `worse_on` has them.
+        limits: a sentence for each limit of a person's that the challenger exceeds.
     """
     vetoes = [
         f"it may be worse than {name}, champion earlier this year, by more than {rules.margin:.4g}."
         for name, one in earlier.items()
         if one.gain.low < -rules.margin
     ]
+    for name, p in worse_on(slices).items():
+        one = slices[name]  # champion and challenger stand the other way round
+        told = f"{one.metric} {one.champion:.4f} beside {one.challenger:.4f} on {one.count:,} samples"
+        vetoes.append(f"it is shown to be worse on {name}: {told}, p {p:.2g} (Holm, {len(slices)} slices).")
+    vetoes += limits
     better = test.p <= alpha
     return Ruling(better and not vetoes, alpha, test, tuple(vetoes) if better else ())

@@ -26,6 +26,15 @@ class Promote(Section):
     wanted: Annotated[float, Field(gt=0)] | None = Field(
         None, description="gain that matters; it is said how many test samples would show it"
     )
+    max_ece: Annotated[float, Field(gt=0, le=1)] | None = Field(
+        None, description="calibration error on the test samples above which none becomes champion; of classes only"
+    )
+    max_latency_ms: Annotated[float, Field(gt=0)] | None = Field(
+        None, description="milliseconds for one sample on this machine's CPU, at most; decoding not counted"
+    )
+    max_size_mb: Annotated[float, Field(gt=0)] | None = Field(
+        None, description="megabytes (1,000,000 bytes) of the model's weights, at most"
+    )
 
 
 class Retrain(Section):

@@ -64,6 +64,14 @@ def calibration_bins(confidence: Floats) -> Ints:
     return np.minimum((confidence * BINS).astype(np.int64), BINS - 1)
 
 
+def calibration_error(outputs: NDArray[Any], targets: Ints) -> float:
+    """The expected calibration error of logits, N × K: how far a model's confidence lies from how often it is right."""
+    log_p = log_softmax(outputs.astype(np.float64), axis=1)
+    confidence, right = np.exp(log_p.max(1)), log_p.argmax(1) == targets
+    off = np.bincount(calibration_bins(confidence), confidence - right, minlength=BINS)
+    return float(np.abs(off).sum() / len(targets))
+
+
 def _order(name: str) -> tuple[bool, str, str]:
     figure, _, part = name.partition("/")
     return bool(part), figure, part

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from registered import write_registry
+from contests import write_registry
 from serving import Served, serving
 
 

@@ -8,7 +8,7 @@ from assay.params import Tracking
 from assay.registry.versions import Versions
 from assay.serve.champion import Champion
 from assay.tracking.address import resolve
-from registered import PARAMS, write_project
+from contests import PARAMS, write_project
 from servers import mlflow_server
 from waits import until
 

@@ -10,7 +10,7 @@ import requests
 
 from assay.championship import Championship
 from assay.data.dataset import read_split
-from registered import PARAMS
+from contests import PARAMS
 from serving import Served
 from waits import until
 

@@ -8,10 +8,12 @@ data/<split>/keys.npy                   N × 16 uint8, the content's hash
 data/<split>/index.parquet              a row a sample: key (hex), name, group
 augmented/{samples,lengths,targets}.npy copies of training samples, written by augment; origin.npy: N int64, the row
 augmented/version.txt                   of the originals, and behind a + of their copies where there are any
+slices.parquet                          a row a sample: split, key (hex), and a column for each of `evaluate.slices`;
+                                        beside data/ and not in it, so that another slice makes no search stale
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Self
@@ -24,6 +26,8 @@ from assay.modality import Spec
 from assay.params import LOSSES_OF_TASK
 
 SPLITS = ("train", "validation", "test")
+SLICE = "slice/"  # before a column of slices.parquet that a person has named
+Slices = dict[str, list[str | None]]  # column → a value a sample
 COPIED = "+"  # in a version: behind it stands that of copies
 
 
@@ -167,6 +171,61 @@ def read_groups(folder: Path, name: str, count: int) -> list[str]:
     """
     keys, groups = _index(folder, name, count, ["key", "group"])
     return [f"key {key}" if group is None else f"group {group}" for key, group in zip(keys, groups, strict=True)]
+
+
+def write_slices(path: Path, columns: Mapping[str, Sequence[str | None]]) -> None:
+    """Write slices.parquet: `split`, `key`, and under `SLICE` + its name each slice column."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    pq.write_table(pa.table({name: pa.array(values, pa.string()) for name, values in columns.items()}), path)
+
+
+def sliced_by(folder: Path) -> frozenset[str]:
+    """The columns that prepare kept to slice by; none where it kept no file of them.
+
+    Raises:
+        InputError: slices.parquet is damaged.
+    """
+    from pyarrow import ArrowException
+    from pyarrow.parquet import read_schema
+
+    path = slices_of(folder)
+    try:
+        names = read_schema(path).names
+    except FileNotFoundError:
+        return frozenset()
+    except (ArrowException, OSError) as error:
+        raise InputError(f"{path}: is damaged ({str(error).splitlines()[0]}); run `assay prepare` again.") from error
+    return frozenset(name.removeprefix(SLICE) for name in names if name.startswith(SLICE))
+
+
+def read_slices(folder: Path, name: str, keys: NDArray[np.uint8], columns: Sequence[str]) -> Slices:
+    """For each of `columns` its value of every sample of a split, as text; None where it is missing.
+
+    Args:
+        keys: of the split's samples.
+
+    Raises:
+        InputError: prepare kept no such column, or of other samples.
+    """
+    from pyarrow.parquet import read_table
+
+    path, known = slices_of(folder), sliced_by(folder)
+    for column in columns:
+        if column not in known:
+            raise InputError(f"evaluate.slices: {folder} was prepared without {column!r}; run `assay prepare` again.")
+    if not columns:
+        return {}
+    table = read_table(path, filters=[("split", "=", name)])
+    if table["key"].to_pylist() != [key.tobytes().hex() for key in keys]:
+        raise InputError(f"{path}: is of other samples than {folder}; run `assay prepare` again.")
+    return {column: table[SLICE + column].to_pylist() for column in columns}
+
+
+def slices_of(folder: Path) -> Path:
+    """Where the slices of a prepared data set lie."""
+    return folder.with_name("slices.parquet")
 
 
 def read_origin(augmented: Path, count: int) -> NDArray[np.int64]:

@@ -6,7 +6,7 @@ Results come in the order of the source whatever the number of processes, so not
 import os
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 
 from assay.data.raw import Raw
@@ -35,7 +35,7 @@ class Decoded:
 
 def decode_one(raw: Raw, data: Data) -> Decoded:
     """Read, decode and look at one sample; never raises for a bad one."""
-    bare = Raw(raw.name, None, raw.labels, raw.group)
+    bare = replace(raw, content=None)
     room = of(data.modality)
     try:
         content = raw.read()

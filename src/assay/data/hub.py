@@ -7,6 +7,7 @@ import shutil
 import tempfile
 import weakref
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -70,7 +71,7 @@ class Hub:
         for split, rows in self._splits.items():
             for number, row in enumerate(rows, start=1):
                 raw = raw_of(row, self._columns, f"{split} row {number}", self._folder)
-                yield Raw(raw.name, raw.content, self._named(raw.labels), raw.group)
+                yield replace(raw, labels=self._named(raw.labels))
 
     def _named(self, labels: Labels) -> Labels:
         """Class numbers by their names; -1 is how `datasets` says that there is none."""

@@ -7,13 +7,13 @@ nothing that could be taken for a data set.
 import json
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from assay.data.dataset import SPLITS, About, write_about
+from assay.data.dataset import SLICE, SPLITS, About, Slices, slices_of, write_about, write_slices
 from assay.data.decoding import Decoded, decode_all
 from assay.data.leaks import find_leaks
 from assay.data.page import write_page
@@ -30,7 +30,7 @@ from assay.params import Data
 from assay.whole import results_of
 
 OnProgress = Callable[[int], object]  # samples done
-WRITTEN = ("report.json", "samples.html", "data")  # data last: with it the data set is there
+WRITTEN = ("report.json", "samples.html", "slices.parquet", "data")  # data last: with it the data set is there
 UNREADABLE = Path(".assay/unreadable.json")  # of a run that is refused for them; its `out` stays as it was
 GUESS_BYTES = 1 << 20  # of a decoded sample, before the size of the pictures is known
 TOLD = 50  # samples between two words of progress
@@ -44,6 +44,7 @@ class Plan:
     data: Data
     source: Source
     targets: Targets
+    slices: tuple[str, ...]  # columns that each sample brings beside its target
 
     @property
     def num_samples(self) -> int:
@@ -52,34 +53,39 @@ class Plan:
     def write(self, out: Path, on_progress: OnProgress) -> Report:
         """See `prepare`."""
         with results_of(out, WRITTEN) as partial:
-            return _write(self.source, self.targets, self.data, partial, on_progress)
+            return _write(self, partial, on_progress)
 
 
-def plan(data: Data) -> Plan:
+def plan(data: Data, slices: Sequence[str] = ()) -> Plan:
     """Open the source and settle the task, before anything is decoded.
+
+    Args:
+        slices: columns whose values are kept beside each sample, for `evaluate`.
 
     Raises:
         InputError: the settings and the source do not fit.
     """
     check_splits(data.splits)
-    source = open_source(data)
-    return Plan(data, source, resolve(source, data))
+    source = open_source(data, slices)
+    return Plan(data, source, resolve(source, data), tuple(slices))
 
 
-def prepare(data: Data, out: Path, on_progress: OnProgress) -> Report:
+def prepare(data: Data, out: Path, on_progress: OnProgress, slices: Sequence[str] = ()) -> Report:
     """Decode, check, split and write everything that `data` names.
 
-    Writes `out/data/` (layout: assay.data.dataset), `out/report.json` and `out/samples.html`, all or none of them.
+    Writes `out/data/` and `out/slices.parquet` (layout: assay.data.dataset), `out/report.json` and `out/samples.html`,
+    all or none of them.
     Where more samples are unreadable than a sentence can name, the list of them goes to UNREADABLE.
     `on_progress` hears the number of samples done.
 
     Raises:
         InputError: settings, source or samples do not make a data set; or the disk is full.
     """
-    return plan(data).write(out, on_progress)
+    return plan(data, slices).write(out, on_progress)
 
 
-def _write(source: Source, targets: Targets, data: Data, folder: Path, on_progress: OnProgress) -> Report:
+def _write(planned: Plan, folder: Path, on_progress: OnProgress) -> Report:
+    data, source, targets = planned.data, planned.source, planned.targets
     stream, spec = _decoded(source, data)
     findings = Findings()
     with OpenSplits(folder / "data", spec) as splits:
@@ -102,8 +108,15 @@ def _write(source: Source, targets: Targets, data: Data, folder: Path, on_progre
         write_page(about, splits["train"], folder / "samples.html")
         for name in SPLITS:
             splits[name].finish(targets)
+        write_slices(slices_of(folder / "data"), _sliced(splits, planned.slices))
     write_about(about, folder / "data")
     return report
+
+
+def _sliced(splits: OpenSplits, columns: Sequence[str]) -> Slices:
+    rows = [(name, row) for name in SPLITS for row in splits[name].rows]
+    found: Slices = {"split": [name for name, _ in rows], "key": [row.key.hex() for _, row in rows]}
+    return found | {SLICE + column: [row.slices[at] for _, row in rows] for at, column in enumerate(columns)}
 
 
 def _decoded(source: Source, data: Data) -> tuple[Iterator[Decoded], Spec]:
@@ -128,7 +141,7 @@ def _keep(decoded: Decoded, targets: Targets, data: Data, findings: Findings, sp
     findings.note(decoded)
     raw, sample = decoded.raw, decoded.sample
     split = split_of(decoded.key, raw.group, data.splits, data.split_key)
-    row = Row(raw.name, decoded.key, raw.group, target, sample.length, decoded.fingerprint)
+    row = Row(raw.name, decoded.key, raw.group, target, sample.length, decoded.fingerprint, raw.slices)
     splits[split].append(row, sample.array)
 
 

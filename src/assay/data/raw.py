@@ -19,6 +19,7 @@ class Raw:
     content: bytes | Path | None  # the bytes, or the file that holds them; None where its row has neither
     labels: Labels
     group: str | None = None
+    slices: tuple[str | None, ...] = ()  # one value a slice column, as text; None where it is missing
 
     def read(self) -> bytes:
         """The bytes of the sample.
@@ -51,6 +52,7 @@ class Columns:
     image: str
     targets: tuple[str, ...]
     group: str | None
+    slices: tuple[str, ...] = ()
 
     def check(self, known: Collection[str], where: str) -> None:
         """Raise for every column that is not there, or there twice.
@@ -61,6 +63,7 @@ class Columns:
         names = list(known)
         asked = [("data.image", self.image), *(("data.target", name) for name in self.targets)]
         asked += [] if self.group is None else [("data.group", self.group)]
+        asked += [("evaluate.slices", name) for name in self.slices]
         gather(
             [
                 InputError(f"{setting}: {where} has no column {name!r}; {nearest(name, known)}")

@@ -6,7 +6,7 @@ decoding; iterating gives the samples. Both in the same order, on every machine.
 
 import gzip
 import importlib.util
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -24,14 +24,13 @@ NEEDS = {
 }
 
 
-def open_source(data: Data) -> Source:
-    """The source that `data` names.
+def open_source(data: Data, slices: Sequence[str] = ()) -> Source:
+    """The source that `data` names; each sample brings its values of the columns `slices` too.
 
     Raises:
-        InputError: the path or a column is missing, there is nothing in it, or a group is asked of one without columns.
+        InputError: the path or a column is missing, there is nothing in it, or it has no columns and one is asked for.
     """
-    if data.source in ("digits", "folder") and data.group is not None:
-        raise InputError(f"data.group: {data.group!r} names a column, and {data.source} has none; set it to null.")
+    _refuse_columns(data, slices)
     if data.source == "digits":
         return Digits()
     if data.path is None:
@@ -41,17 +40,29 @@ def open_source(data: Data) -> Source:
     if data.source == "table":
         from assay.data.tables import open_table
 
-        return open_table(Path(data.path), columns_of(data))
+        return open_table(Path(data.path), columns_of(data, slices))
     from assay.data.hub import open_hub
 
-    return open_hub(data.path, columns_of(data))
+    return open_hub(data.path, columns_of(data, slices))
 
 
-def columns_of(data: Data) -> Columns:
+def _refuse_columns(data: Data, slices: Sequence[str]) -> None:
+    if data.source not in ("digits", "folder"):
+        return
+    if data.group is not None:
+        raise InputError(f"data.group: {data.group!r} names a column, and {data.source} has none; set it to null.")
+    if slices:
+        raise InputError(
+            f"evaluate.slices: {slices[0]!r} names a column, and {data.source} has none; the sources table and hub "
+            "have; set it to []."
+        )
+
+
+def columns_of(data: Data, slices: Sequence[str] = ()) -> Columns:
     """The columns that the settings name.
 
     Raises:
-        InputError: no target is named, or one twice.
+        InputError: no target is named, or a target or slice twice.
     """
     targets = (data.target,) if isinstance(data.target, str) else tuple(data.target)
     if not targets:
@@ -59,7 +70,9 @@ def columns_of(data: Data) -> Columns:
     twice = [name for name in targets if targets.count(name) > 1]
     if twice:
         raise InputError(f"data.target: {twice[0]!r} is named twice.")
-    return Columns(data.image, targets, data.group)
+    if len(set(slices)) < len(slices):
+        raise InputError(f"evaluate.slices: {', '.join(map(repr, slices))}: one is named twice; leave it out once.")
+    return Columns(data.image, targets, data.group, tuple(slices))
 
 
 class Digits:

@@ -57,7 +57,8 @@ class Csv:
             if picture.strip():
                 name, content = _without_folder(picture, folder), folder / picture
             group = row[self._places[self._columns.group]] if self._columns.group else None
-            yield Raw(name, content, self._of(row), _group(group))
+            slices = tuple(_group(row[self._places[name]]) for name in self._columns.slices)
+            yield Raw(name, content, self._of(row), _group(group), slices)
 
     def _of(self, row: list[str]) -> Labels:
         return tuple(row[self._places[name]] or None for name in self._columns.targets)
@@ -116,7 +117,7 @@ class Parquet:
 
     def __iter__(self) -> Iterator[Raw]:
         group = [] if self._columns.group is None else [self._columns.group]
-        wanted = list(dict.fromkeys([self._columns.image, *self._columns.targets, *group]))
+        wanted = list(dict.fromkeys([self._columns.image, *self._columns.targets, *group, *self._columns.slices]))
         for number, row in enumerate(self._rows(wanted), start=1):
             yield raw_of(row, self._columns, f"{self._path.name} row {number}", self._path.parent)
 
@@ -150,7 +151,8 @@ def raw_of(row: dict[str, Any], columns: Columns, name: str, folder: Path) -> Ra
             f"data.image: {columns.image!r} holds {type(picture).__name__} values; it must hold file paths or bytes."
         )
     group = None if columns.group is None else row[columns.group]
-    return Raw(_without_folder(name, folder), content, labels_of(row, columns), _group(group))
+    slices = tuple(_group(row[name]) for name in columns.slices)
+    return Raw(_without_folder(name, folder), content, labels_of(row, columns), _group(group), slices)
 
 
 def labels_of(row: dict[str, Any], columns: Columns) -> Labels:

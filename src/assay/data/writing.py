@@ -28,6 +28,7 @@ class Row(NamedTuple):
     target: NDArray[Any]
     length: int
     fingerprint: bytes
+    slices: tuple[str | None, ...] = ()
 
 
 @dataclass

@@ -41,8 +41,9 @@ class Decision:
     """One row.
 
     Attributes:
-        kind: `first`, `screened` (the validation split said enough), `look` (the test split is about to be looked at),
-            `promoted`, `kept`, `by hand`, `rolled back`, or `found` (somebody moved MLflow's alias).
+        kind: `first`, `refused` (over a limit that needs no test sample; asked again, it is measured again), `screened`
+            (the validation split said enough), `look` (the test split is about to be looked at), `promoted`, `kept`,
+            `by hand`, `rolled back`, or `found` (somebody moved MLflow's alias).
         previous: the champion before, where there is one to go back to.
         evidence: figures, and under `budget` what the test split has left.
     """

@@ -12,7 +12,7 @@ from typing import Any
 from assay.championship import Championship
 from assay.data.dataset import read_about, read_index
 from assay.match import Contender, Match
-from assay.params import Params, flat
+from assay.params import Evaluate, Params, flat
 from assay.registry.ledger import Decision
 from assay.retrain.curve import figures_of, write_curve
 from assay.retrain.notice import Notify, notify
@@ -45,7 +45,7 @@ def write_told(
     decision = next(one for one in house.decisions() if one.number == judged["decision"])
     challenger, champion = house.contender(judged["version"]), planned["champion"]
     before = None if champion is None else house.contender(champion)
-    shown = _apart(challenger, before, prepared)
+    shown = _apart(challenger, before, prepared, params.evaluate)
     told = Told(
         house.name,
         judged["kind"],
@@ -109,12 +109,14 @@ def _ruled(decision: Decision) -> Ruled | None:
     return Ruled(decision.reason, compared["metric"], *gain, rules.margin, decision.evidence.get("alpha"), left)
 
 
-def _apart(challenger: Contender, champion: Contender | None, prepared: Path) -> tuple[Sequence[Apart], int]:
+def _apart(
+    challenger: Contender, champion: Contender | None, prepared: Path, how: Evaluate
+) -> tuple[Sequence[Apart], int]:
     """Samples of validation: who looks at pictures of the test split learns by eye what nobody may choose by."""
     if champion is None:
         return (), 0
-    match = Match(challenger, prepared)
-    split, counts, said = match.validation(champion)
+    match = Match(challenger, prepared, how)
+    split, counts, said = match.validation, match.untaught(champion), match.said_of_validation(champion)
     names = [name for name, one in zip(read_index(prepared, "validation", len(split))[1], counts, strict=True) if one]
     part = split.parts[0]
     return apart(match.about, part.samples[counts], names, part.targets[counts], said[0], said[1])
