@@ -134,10 +134,10 @@ def winners(task: str, challenger: NDArray[Any], champion: NDArray[Any], targets
         wide = targets.reshape(len(targets), -1)
         errors = [np.abs(outputs - wide).sum(axis=1) for outputs in (challenger, champion)]
         return np.asarray(np.sign(errors[1] - errors[0]), dtype=np.int64)
-    right = [
+    right: list[NDArray[Any]] = [
         (_said(task, outputs) == targets).reshape(len(targets), -1).all(axis=1) for outputs in (challenger, champion)
     ]
-    return np.asarray(right[0], dtype=np.int64) - right[1]
+    return np.subtract(*right, dtype=np.int64)
 
 
 def _said(task: str, outputs: NDArray[Any]) -> NDArray[Any]:
