@@ -25,6 +25,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from multiprocessing import get_context
 from multiprocessing.queues import Queue
 from pathlib import Path
@@ -64,7 +65,7 @@ def main() -> None:
 
 def report(folder: Path, how: argparse.Namespace) -> Iterator[str]:
     pictures = write_registry(folder)
-    for line in (*measured(folder, pictures, how), *lived(folder, pictures, how)):
+    for line in chain(measured(folder, pictures, how), lived(folder, pictures, how)):
         print(line, flush=True)
         yield line
 
