@@ -237,9 +237,8 @@ def write_registry(folder: Path) -> list[str]:
     """Two versions of a small network on digits; the second is champion. Digits in base64, to ask for."""
     sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
     import numpy as np
-    from PIL import Image
-
     import registered
+    from PIL import Image
 
     registered.write_registry(folder)
     said = []

@@ -1,4 +1,4 @@
-"""The files of deploy/schedule/: each is what its scheduler reads, and a retraining that changes nothing is no failure."""
+"""The files of deploy/schedule/: each is what its scheduler reads, and what changes nothing is no failure."""
 
 import os
 import re

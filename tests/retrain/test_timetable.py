@@ -148,13 +148,13 @@ class TestTheVerb:
         assert kept[-1].said.endswith(f"\nschedule: ended by {number.name}.\n")
 
     def test_runs_assay_retrain_which_says_what_is_wrong(self, folder: Path, kept: list[Kept]) -> None:
-        """A stamp of yesterday: so the minute that comes next is not waited for."""
+        """A stamp of yesterday: so the minute that comes next is not waited for. Its data are gone."""
         self.project(folder, "{schedule: '* * * * *'}")
         (folder / ".assay").mkdir()
         (folder / ".assay" / "schedule").touch()
         os.utime(folder / ".assay" / "schedule", (time.time() - DAY_S,) * 2)
         kept.append(Kept(folder, ASSAY, "schedule"))
-        kept[-1].until("schedule: the retraining ended with code ")
+        kept[-1].until("schedule: the retraining ended with code 2: settings or data are not right")
         kept[-1].until("schedule: the next retraining is due ")
 
     def test_without_a_schedule_says_what_is_missing(self, folder: Path) -> None:

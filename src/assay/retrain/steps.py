@@ -89,7 +89,7 @@ class Retraining:
         begun = {step.state: step for step in self._past.open}
         if JUDGED in begun:  # whatever has come since is for the next start
             return self._taken_up(begun)
-        source = plan(self._params.data)
+        source = plan(self._params.data, self._params.evaluate.slices)
         self._key = key_of(self._params, source.source)
         self._open = self._opened()
         if not self._open and (known := self._past.decided(self._key)) is not None:
