@@ -1,11 +1,12 @@
 """A year in four commands, as README shows it: digits arrive in four parts, and after each `assay retrain` runs.
 
-python docs/year.py FOLDER      # makes the project there; some minutes on two cores
+python benchmarks/year.py FOLDER      # makes the project there; some minutes on two cores
 """
 
 import re
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +38,7 @@ def arrive(folder: Path, first: int, last: int) -> None:
 def main() -> None:
     folder = Path(sys.argv[1])
     write_project(folder)
-    for first, last in zip(PARTS, PARTS[1:], strict=False):
+    for first, last in pairwise(PARTS):
         arrive(folder, first, last)
         print(f"\n$ assay retrain   # {last} digits", flush=True)
         program = "import sys; from assay.cli import main; sys.argv = ['assay', 'retrain']; main()"
