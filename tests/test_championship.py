@@ -313,7 +313,7 @@ class TestPyfunc:
 
     def test_a_list_that_is_no_array_is_a_sentence(self, loaded: object) -> None:
         with pytest.raises(InputError, match=r"it is no array of numbers; an array must be uint8 of shape 1 × 28 × 28"):
-            loaded.predict([[[1, 2], [3]]])
+            loaded.predict(pd.DataFrame({"any": [[[1, 2], [3]]]}))
 
     def test_its_own_example_can_be_predicted(self, loaded: object) -> None:
         assert len(loaded.predict(loaded.input_example)) == 1

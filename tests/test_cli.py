@@ -68,7 +68,7 @@ def test_help_answers_at_once() -> None:
 
 WRONG = {
     "": "missing command; see `assay --help`.",
-    "serch": "no such command 'serch'. Did you mean 'search'; see `assay --help`.",
+    "serch": "no such command 'serch'. Did you mean 'search', 'serve'; see `assay --help`.",
     "params --chek": "no such option: --chek (Possible options: --check, --help); see `assay params --help`.",
     "export --format onx": "invalid value for '--format': 'onx' is not one of 'onnx', 'torchscript'; "
     "see `assay export --help`.",

@@ -162,7 +162,7 @@ BROKEN = {
     "search:\n": "params.yaml:1: search is null; it must be a mapping of its settings "
     f"({', '.join(Search.model_fields)}).",
     "search: {trials: 0}\n4: x\n": "params.yaml:2: '4' is not a setting of params.yaml; "
-    "known are augment, data, drift, evaluate, promote, recipe, retrain, search, serve, tracking.",
+    "known are augment, data, drift, evaluate, promote, recipe, retrain, search and 2 more.",
     "search: {trials: 0}\nrecipe: {class_weights: {3: 1.5}}\n": "params.yaml:2: recipe.class_weights is {3: 1.5}; "
     "it must be 'balanced', a mapping of names to numbers above 0 or null (a name that is a number stands in quotes).",
     "search:\n  trials: 0\n  pick: {cost/second: 2.0}\n": "params.yaml:3: search.pick is {cost/second: 2.0}; it must be "
