@@ -119,7 +119,7 @@ def test_it_tells_every_part(tags: Tags) -> None:
         "the challenger is shown to be better.",
         "α of this look 0.0010; 47 looks left this year.",
         "the slice 'night' is worse",
-        "On 40 samples of test the two differ; 24 are shown",
+        "On 40 samples of validation the two differ; 24 are shown",
     ):
         assert words in tags.text, words
 
