@@ -52,6 +52,8 @@ def sized(params: Params, of: Plan) -> Params:
 def outside_problems(params: Params, about: About | None) -> Iterator[Problem]:
     """What is wrong outside; the sentences name their setting."""
     yield from _raised(("tracking", "uri"), partial(_store, params.tracking))
+    if params.promote.storage is not None:
+        yield from _raised(("promote", "storage"), partial(_decisions, params.promote.storage))
     if params.search.trials and params.search.space:
         if params.search.storage is not None:
             yield from _raised(("search", "storage"), partial(_storage, params.search.storage))
@@ -96,6 +98,13 @@ def _storage(uri: str) -> None:
         with engine.connect() as connection:
             sqlalchemy.inspect(connection).get_table_names()
         engine.dispose()
+
+
+def _decisions(uri: str) -> None:
+    """Whether the database of the decisions answers."""
+    from assay.registry.book import reach
+
+    reach(uri, ANSWER_S)
 
 
 def _earlier(search: Search) -> None:

@@ -90,12 +90,43 @@ class Book:
             raise self._sentence(error) from error
 
     def _sentence(self, error: SQLAlchemyError) -> InputError:
-        said = str(error.orig if isinstance(error, DBAPIError) else error).strip().splitlines()[0]
-        return InputError(f"promote.storage is {masked(self._where)!r}, which cannot be used ({said.rstrip('.')}).")
+        return _refused(self._where, error)
+
+
+def reach(where: str, patience_s: int) -> None:
+    """Look whether the database answers; a file of sqlite that is not there yet is made when it is needed.
+
+    Raises:
+        InputError: it does not.
+    """
+    try:
+        url = sqlalchemy.make_url(where)
+        backend = url.get_backend_name()
+        _refuse_fleeting(where, url)
+        if backend == "sqlite" and not Path(str(url.database)).exists():
+            return
+        limit = {"connect_timeout": patience_s} if backend in ("postgresql", "mysql") else {}
+        engine = sqlalchemy.create_engine(url, connect_args=limit)
+        with engine.connect() as connection:
+            sqlalchemy.inspect(connection).get_table_names()
+        engine.dispose()
+    except (SQLAlchemyError, ImportError) as error:  # ImportError: a driver that is not installed
+        raise _refused(where, error) from error
+
+
+def _refuse_fleeting(where: str, url: sqlalchemy.URL) -> None:
+    if url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:"):
+        raise InputError(f"promote.storage is {where!r}, which names no file, so the decisions would be gone with it.")
+
+
+def _refused(where: str, error: Exception) -> InputError:
+    said = str(error.orig if isinstance(error, DBAPIError) else error).strip().splitlines()[0]
+    return InputError(f"promote.storage is {masked(where)!r}, which cannot be used ({said.rstrip('.')}).")
 
 
 def _engine(where: str) -> Engine:
     url = sqlalchemy.make_url(where)
-    if url.get_backend_name() == "sqlite" and url.database:
-        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+    _refuse_fleeting(where, url)
+    if url.get_backend_name() == "sqlite":
+        Path(str(url.database)).parent.mkdir(parents=True, exist_ok=True)
     return sqlalchemy.create_engine(where, pool_pre_ping=True, connect_args=connecting(where))

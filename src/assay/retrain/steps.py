@@ -244,7 +244,8 @@ class Retraining:
     def _judge(self, prepared: Path) -> None:
         ended = self._house.challenge(self._place / "train/model", prepared)
         told = {"version": ended.version, "decision": ended.decision.number, "said": ended.decision.reason}
-        self._note(JUDGED, told | {"kind": PROMOTED if ended.won else KEPT})
+        promoted = ended.won and ended.version != self._open[PLANNED].told["champion"]  # it may be the same model
+        self._note(JUDGED, told | {"kind": PROMOTED if promoted else KEPT})
 
     def _decide(self) -> Ended:
         """Tell what came of it, and leave nothing behind."""
