@@ -177,7 +177,12 @@ def registered(versions: Versions, number: int) -> Contender:
 
 
 def _fresh(split: Split, seen: Sequence[NDArray[np.uint8]]) -> NDArray[np.bool_]:
-    return ~np.isin(_rows(split.keys), np.concatenate([_rows(keys) for keys in seen]))
+    return ~among(split.keys, np.concatenate(list(seen)))
+
+
+def among(keys: NDArray[np.uint8], known: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Which of the keys, N × 16, are known."""
+    return np.isin(_rows(keys), _rows(known))
 
 
 def _rows(keys: NDArray[np.uint8]) -> NDArray[Any]:

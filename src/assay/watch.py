@@ -24,7 +24,7 @@ from assay.data.splits import content_key
 from assay.device import deterministic, resolve_device
 from assay.drift import Answers, Drift, alpha_of_look, detect
 from assay.errors import InputError
-from assay.match import Contender, registered
+from assay.match import Contender, among, registered
 from assay.modality import Sample, Unreadable
 from assay.outputs import batch_size, outputs_of, probabilities
 from assay.params import Params
@@ -151,7 +151,7 @@ class Watch:
 def chosen_by(prepared: Path, champion: Contender) -> tuple[NDArray[np.uint8], Answers]:
     """Keys and answers of the validation samples that the champion was chosen by, and not taught."""
     split, seen = read_split(prepared, "validation"), champion.seen
-    rows = np.flatnonzero(_among(split.keys, seen.validation) & ~_among(split.keys, seen.train))
+    rows = np.flatnonzero(among(split.keys, seen.validation) & ~among(split.keys, seen.train))
     found = _answers(champion, split, rows)
     trained, classes = champion.trained, read_about(prepared).classes
     if trained.about.task != "classification" or classes is None:
@@ -167,7 +167,7 @@ def _new_in(prepared: Path, champion: Contender) -> Unseen:
     keys, parts = [], []
     for name in ("train", "validation"):
         split = read_split(prepared, name)
-        seen = _among(split.keys, champion.seen.train) | _among(split.keys, champion.seen.validation)
+        seen = among(split.keys, champion.seen.train) | among(split.keys, champion.seen.validation)
         rows = np.flatnonzero(~seen)
         listed = read_index(prepared, name, len(split.keys))[1]
         names += [listed[row] for row in rows]
@@ -248,11 +248,6 @@ def _whole(content: bytes | Path | Sample | Unreadable) -> bytes | Sample | Unre
 
 def _key(content: bytes | Sample) -> bytes:
     return content_key(content if isinstance(content, bytes) else content.array.tobytes())
-
-
-def _among(keys: NDArray[np.uint8], known: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    rows = [np.ascontiguousarray(each).view(np.dtype((np.void, 16))).ravel() for each in (keys, known)]
-    return np.isin(rows[0], rows[1])
 
 
 def _refuse_other(champion: Contender, prepared: Path) -> None:

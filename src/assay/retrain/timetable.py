@@ -21,6 +21,7 @@ from typing import Any
 from apscheduler.events import EVENT_JOB_MAX_INSTANCES
 from apscheduler.schedulers.background import BackgroundScheduler
 
+from assay.retrain import CODES
 from assay.terminal import say
 
 PROGRAM = "import sys; from assay.cli import main; sys.argv[0] = 'assay'; main()"
@@ -31,12 +32,12 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 ENDED = 0  # no signal has this number
 STOPPED = (128 + signal.SIGINT, 128 + signal.SIGTERM)
 MEANS = {  # exit codes of `assay retrain`
-    0: "the challenger was promoted",
-    1: "it failed, and the champion stays",
+    CODES["promoted"]: "the challenger was promoted",
+    CODES["failed"]: "it failed, and the champion stays",
     2: "settings or data are not right, and nothing was done",
-    10: "the champion stays",
-    11: "there was nothing new",
-    12: "another retraining is at work",
+    CODES["kept"]: "the champion stays",
+    CODES["nothing new"]: "there was nothing new",
+    CODES["busy"]: "another retraining is at work",
     **dict.fromkeys(STOPPED, "it was stopped, and the next one goes on from there"),
 }
 
