@@ -54,7 +54,7 @@ def refuse_fleeting(params: Params) -> None:
 
 
 def code(folder: Path) -> Path:
-    """A copy of Assay below `folder`: its code and nothing that lies between, a few hundred KB."""
+    """A copy of Assay below `folder`: its code and nothing that lies between, a few hundred KB as Ray packs it."""
     place = folder / "assay"
 
     def left_out(within: str, names: list[str]) -> list[str]:
