@@ -71,8 +71,8 @@ def driving(folder: Path, search: dict[str, Any], seconds: float = 60.0) -> Iter
                 driver.kill()
 
 
-def stop_between_writes(driver: "subprocess.Popen[str]", address: str) -> None:
-    """Stop it. In the midst of a write sqlite's file would stay locked, and nobody on its machine could go on."""
+def stop_outside_the_file(driver: "subprocess.Popen[str]", address: str) -> None:
+    """Stop it where it has no lock on sqlite's file, not even to read: with one, nobody on its machine could go on."""
 
     def stopped() -> bool:
         driver.send_signal(signal.SIGSTOP)
@@ -80,7 +80,7 @@ def stop_between_writes(driver: "subprocess.Popen[str]", address: str) -> None:
             return True
         with closing(sqlite3.connect(address.removeprefix("sqlite:///"), timeout=0)) as connection:
             try:
-                connection.execute("BEGIN IMMEDIATE")
+                connection.execute("BEGIN EXCLUSIVE")
             except sqlite3.OperationalError:
                 driver.send_signal(signal.SIGCONT)
                 return False
@@ -149,7 +149,7 @@ def test_a_driver_that_was_stopped_while_its_lease_ran_out_wakes_up_and_writes_n
     name = name_of(search, tmp_path)
     with driving(tmp_path, search, seconds=2.0) as driver:
         until(lambda: begun(address, name) > 3)
-        stop_between_writes(driver, address)
+        stop_outside_the_file(driver, address)
         until(lambda: not is_running(address, name))
         with opened(tmp_path, 500, **search) as study:
             drive(study, 2)
