@@ -1,7 +1,5 @@
 """A project with two models that can meet: prepared data, a good and a bad model, and an empty registry."""
 
-import shutil
-import sqlite3
 from dataclasses import replace
 from pathlib import Path
 
@@ -45,16 +43,6 @@ def write_registry(root: Path) -> None:
     with Championship(PARAMS, root) as house:
         house.challenge(root / "bad", root / "data")
         house.challenge(root / "good", root / "data")
-
-
-def copied(house: Path, place: Path) -> Path:
-    """A project of its own, with an empty registry."""
-    shutil.copytree(house, place)
-    with sqlite3.connect(place / "mlruns" / "mlflow.db") as store:
-        artifacts = (place / "mlruns" / "artifacts").as_uri()
-        store.execute("update experiments set artifact_location = ?", (artifacts,))
-    store.close()
-    return place
 
 
 def save(trained: Trained, folder: Path) -> None:

@@ -28,6 +28,7 @@ from assay.registry.versions import CHALLENGER, CHAMPION, PREVIOUS
 from assay.tracking.address import resolve
 from assay.usage import Promote
 from contests import PARAMS, TASK, kinds, save, worse
+from retraining import copied
 from servers import mlflow_server
 
 SPEC = judged.trained(TASK).about.spec
@@ -40,7 +41,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def root(house: Path, tmp_path: Path) -> Path:
-    return contests.copied(house, tmp_path / "project")
+    return copied(house, tmp_path / "project")
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from assay.model_files import load_model
 from assay.outputs import outputs_of
 from assay.params import Evaluate, Params
 from contests import PARAMS, TASK, kinds, save, worse
+from retraining import copied
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +27,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def root(house: Path, tmp_path: Path) -> Path:
-    return contests.copied(house, tmp_path / "project")
+    return copied(house, tmp_path / "project")
 
 
 def right(root: Path, name: str) -> np.ndarray:

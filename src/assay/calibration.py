@@ -42,8 +42,8 @@ def _errs(task: str, outputs: NDArray[np.float32], targets: NDArray[Any]) -> boo
 
 def _loss(task: str, logits: NDArray[np.float64], targets: NDArray[Any]) -> float:
     """Mean log loss, of each class or of each label."""
+    from scipy.special import log_softmax
+
     if task == "classification":
-        shifted = logits - logits.max(1, keepdims=True)
-        sure = shifted[np.arange(len(shifted)), targets] - np.log(np.exp(shifted).sum(1))
-        return float(-sure.mean())
+        return float(-log_softmax(logits, axis=1)[np.arange(len(logits)), targets].mean())
     return float((np.logaddexp(0.0, logits) - targets * logits).mean())

@@ -64,6 +64,7 @@ class Championship:
         make_place(address)
         self._how, self._root, self.name = params.promote, root, params.promote.model
         self._evaluate = params.evaluate
+        self._contenders: dict[int, Contender] = {}  # a version never changes, and to fetch one takes a second
         self._versions = Versions(address, root, self.name)
         self.database = place(params.promote.storage, address, root)
         self._ledger = Ledger(self.database, self.name)
@@ -106,7 +107,9 @@ class Championship:
         Raises:
             InputError: see `registered`.
         """
-        return registered(self._versions, number)
+        if number not in self._contenders:
+            self._contenders[number] = registered(self._versions, number)
+        return self._contenders[number]
 
     def challenge(self, folder: Path, prepared: Path) -> Challenged:
         """Let the model in `folder` try to become champion.
@@ -183,7 +186,7 @@ class Championship:
 
     def _played(self, match: Match, version: Version, last: Decision, folder: Path) -> Decision:
         """Screen, look and rule, each where it was not done; the decision at the end."""
-        champion, data = registered(self._versions, last.champion), {"data": match.about.version}
+        champion, data = self.contender(last.champion), {"data": match.about.version}
         keep = version.number, last.champion, last.previous
         if (look := last).kind != "look" or last.version != version.number:  # else a process died within it
             if limits := self._untested(match, folder):
@@ -256,7 +259,7 @@ class Championship:
         """The other champions of this year."""
         numbers = {one.champion for one in history(self._ledger.decisions()) if one.at >= budget.began}
         for number in sorted(numbers - {last.champion}):
-            yield registered(self._versions, number)
+            yield self.contender(number)
 
     def _known(self, version: Version, last: Decision, match: Match) -> Decision | None:
         """What was decided of this version against this champion on these data: nobody looks twice."""

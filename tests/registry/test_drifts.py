@@ -11,13 +11,6 @@ from assay.errors import InputError
 from assay.registry.drifts import Looks
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
-def where(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path_factory.mktemp('looks') / 'decisions.db'}"
-    return str(request.getfixturevalue("postgres"))
-
-
 @pytest.fixture
 def looks(where: str, request: pytest.FixtureRequest) -> Iterator[Looks]:
     found = Looks(where, request.node.name[:200])

@@ -16,13 +16,6 @@ from assay.tracking.address import Address, resolve
 BUDGET = Budget(Rules("accuracy"), began=12.5, count=100, sketch=("ab", "cd"), looks=3, spent=0.002)
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
-def where(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path_factory.mktemp('ledger') / 'decisions.db'}"
-    return str(request.getfixturevalue("postgres"))
-
-
 @pytest.fixture
 def ledger(where: str, request: pytest.FixtureRequest) -> Iterator[Ledger]:
     found = Ledger(where, request.node.name[:200])

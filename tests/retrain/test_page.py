@@ -1,7 +1,6 @@
 """The page of a retraining: it tells every part that there is, in words, and needs no network."""
 
 import re
-from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
@@ -13,42 +12,10 @@ from assay.modality import Spec
 from assay.retrain.page import write_page
 from assay.retrain.pictures import apart
 from assay.retrain.told import MOST, Apart, Data, Ruled, Told, differing, winners
+from pages import Tags
 
 HOSTILE = "<script>alert('1')</script>"
 AT = 1_795_836_000.0
-
-
-class Tags(HTMLParser):
-    """Every tag with its attributes; complains about what is not closed."""
-
-    ALONE = ("meta", "link", "!doctype", "img", "line", "circle")
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.found: list[tuple[str, dict[str, str | None]]] = []
-        self.words: list[str] = []
-        self._around: list[str] = []
-        self.feed(text)
-        assert self._around == []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.found.append((tag, dict(attrs)))
-        if tag not in self.ALONE:
-            self._around.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.found.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self._around.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if self._around and self._around[-1] != "style":
-            self.words.append(data)
-
-    @property
-    def text(self) -> str:
-        return " ".join(self.words)
 
 
 def pictured(count: int, classes: tuple[str, ...]) -> tuple[list[Apart], int]:

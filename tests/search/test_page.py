@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
@@ -20,34 +19,8 @@ from assay.search.select import Choice, second_half, winner
 from assay.search.stays import Clock
 from assay.search.study import Study
 from assay.search.trial import Stay
+from pages import Tags
 from searches import drive, opened, params_of
-
-
-class Tags(HTMLParser):
-    """Every tag with its attributes, in order; complains about what is not closed."""
-
-    ALONE = ("meta", "link", "!doctype")
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.found: list[tuple[str, dict[str, str | None]]] = []
-        self._around: list[str] = []
-        self.feed(text)
-        assert self._around == []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.found.append((tag, dict(attrs)))
-        if tag not in self.ALONE:
-            self._around.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.found.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self._around.pop() == tag
-
-    def of(self, tag: str) -> list[dict[str, str | None]]:
-        return [attrs for name, attrs in self.found if name == tag]
 
 
 def written(study: Study, out: Path) -> str:
