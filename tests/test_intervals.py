@@ -4,9 +4,23 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import binomtest, norm
+from scipy.stats import binomtest, norm, sem, t
 
-from assay.intervals import Interval, Resampled, Scores, Weights, bootstrap, mean_of_shares, resamples, wilson
+from assay.intervals import (
+    Interval,
+    Resampled,
+    Scores,
+    Weights,
+    below_one,
+    bootstrap,
+    jackknife,
+    mean_of_positives,
+    mean_of_proportions,
+    mean_of_shares,
+    resamples,
+    share_of_deviation,
+    wilson,
+)
 from assay.params import Evaluate
 from assay.verdict import judge
 
@@ -62,6 +76,83 @@ class TestMeanOfShares:
     def test_of_many_perfect_shares_is_surer_than_one(self) -> None:
         one = wilson(15, 15, 0.95)
         assert one.low < mean_of_shares([one] * 10).low < 1.0
+
+
+class TestMeanOfProportions:
+    @given(st.lists(shares, min_size=1, max_size=20), confidences)
+    def test_holds_its_value_and_stays_a_share(self, each: list[tuple[int, int]], confidence: float) -> None:
+        hits, totals = np.array(each).T
+        found = mean_of_proportions(hits, totals, confidence)
+        assert 0 <= found.low <= found.value <= found.high <= 1
+
+    def test_of_one_share_is_agresti_and_coulls(self) -> None:
+        found, shifted = mean_of_proportions(np.array([30]), np.array([40]), 0.95), 32 / 44
+        half = 1.959964 * (shifted * (1 - shifted) / 44) ** 0.5
+        assert (found.low, found.high) == pytest.approx((shifted - half, shifted + half))
+
+    def test_covers_the_truth_of_classes_of_a_few_samples(self) -> None:
+        rng, totals, truth = np.random.default_rng(0), np.array([20, 12, 8, 6, 4]), np.array([0.9, 0.8, 0.8, 0.7, 0.6])
+        found = [mean_of_proportions(rng.binomial(totals, truth), totals, 0.95) for _ in range(2000)]
+        assert 0.93 < np.mean([each.low <= truth.mean() <= each.high for each in found]) < 0.98
+
+
+class TestMeanOfPositives:
+    @given(st.lists(st.floats(0, 1e6), min_size=1, max_size=50), confidences)
+    def test_holds_its_value_and_is_not_negative(self, values: list[float], confidence: float) -> None:
+        found = mean_of_positives(np.array(values), confidence)
+        assert 0 <= found.low <= found.value <= found.high < np.inf
+
+    def test_without_skewness_it_is_students(self) -> None:
+        values = np.concatenate([np.linspace(1, 9, 30), 10 - np.linspace(1, 9, 30)])
+        found, theirs = mean_of_positives(values, 0.95), t.interval(0.95, 59, values.mean(), sem(values))
+        assert (found.low, found.high) == pytest.approx(theirs)
+
+    @pytest.mark.parametrize("kind", ["exponential", "squares of Laplace's"])
+    def test_covers_the_truth_where_students_alone_would_not(self, kind: str) -> None:
+        rng = np.random.default_rng(1)
+        drawn = rng.exponential(size=(3000, 30)) if kind == "exponential" else rng.laplace(size=(3000, 30)) ** 2 / 2
+        ours = [mean_of_positives(values, 0.95) for values in drawn]
+        plain = t.interval(0.95, 29, drawn.mean(1), sem(drawn, axis=1))
+        held = np.mean([each.low <= 1 <= each.high for each in ours])
+        assert held > np.mean((plain[0] <= 1) & (plain[1] >= 1)) + 0.01
+        assert 0.9 < held < 0.97
+
+
+class TestShareOfDeviation:
+    perfect = Interval(1.0, 0.9, 1.0)
+
+    @given(st.floats(0, 1), st.floats(0, 1), st.integers(2, 1000), confidences)
+    def test_holds_its_value_and_stays_a_share(
+        self, value: float, deviation: float, count: int, confidence: float
+    ) -> None:
+        found = share_of_deviation(value, deviation, count, confidence, self.perfect)
+        assert 0 <= found.low <= found.value <= found.high <= 1
+
+    def test_at_the_ends_it_is_as_sure_as_so_many_perfect_shares(self) -> None:
+        assert share_of_deviation(1.0, 0.0, 30, 0.95, self.perfect) == self.perfect
+        assert share_of_deviation(0.0, 0.0, 30, 0.95, self.perfect) == Interval(0.0, 0.0, pytest.approx(0.1))
+
+    def test_in_the_middle_it_is_students(self) -> None:
+        found = share_of_deviation(0.5, 0.001, 20, 0.95, self.perfect)
+        assert found.high - 0.5 == pytest.approx(0.001 * t.ppf(0.975, 19), rel=1e-4)
+
+
+class TestBelowOne:
+    @given(st.lists(st.floats(-1e6, 1), min_size=2, max_size=30), st.floats(-1e6, 1), confidences)
+    def test_holds_its_value_and_stays_below_one(self, without: list[float], value: float, confidence: float) -> None:
+        found = below_one(value, np.array(without), confidence)
+        assert found.low <= found.value <= found.high <= 1
+
+    def test_one_is_certain_only_where_nothing_is_off(self) -> None:
+        assert below_one(1.0, np.ones(20), 0.95) == Interval(1.0, 1.0, 1.0)
+
+
+def test_the_jackknife_of_a_mean_is_its_standard_error() -> None:
+    values = np.random.default_rng(0).normal(size=40)
+    without = (values.sum() - values) / 39
+    assert jackknife(without) == pytest.approx(sem(values))
+    assert jackknife(np.append(without, np.nan)) == pytest.approx(sem(values))
+    assert jackknife(np.array([np.nan])) == 0.0
 
 
 class TestResamples:
@@ -135,7 +226,7 @@ class TestBootstrap:
         for found in (
             resampled.interval(confidence),
             resampled.share_interval(confidence, perfect),
-            resampled.distance_interval(confidence, 0.05),
+            resampled.distance_interval(50, confidence, 0.05),
         ):
             assert 0 <= found.low <= found.value <= found.high
 

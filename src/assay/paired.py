@@ -1,7 +1,7 @@
 """Whether one model is better than another on the same samples. Owns the tests and the interval of the difference;
 knows outputs and targets as arrays, and neither a model nor what hangs on the answer.
 
-Shapes: N samples, K outputs (classes, labels or targets), D sums, b resamples of one block.
+Shapes: N samples, K outputs (classes, labels or targets), D sums (sums.py).
 """
 
 from collections.abc import Callable, Mapping
@@ -10,14 +10,25 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array, vstack
+from scipy.sparse import csr_array
 from scipy.special import log_softmax
 from scipy.stats import binom
 
-from assay.intervals import BLOCK, Interval, Scores, Weights, bootstrap, quantile_of, tally_of
+from assay.intervals import BLOCK, Interval, jackknife, quantile_of, student
 from assay.params import SMALLER_IS_BETTER
+from assay.sums import (
+    Sums,
+    balanced_accuracy_of,
+    class_f1_of,
+    label_f1_of,
+    label_losses,
+    mean_of,
+    r2_of,
+    rmse_of,
+)
 
 RESAMPLES = 10_000
+SHARES = frozenset({"accuracy", "balanced_accuracy", "f1"})
 TIE = 1e-12  # two equal figures, computed in another order
 
 Floats = NDArray[np.float64]
@@ -58,7 +69,7 @@ def compare(
     """Compare two models by what they say of the same samples.
 
     Accuracy of one class is judged by McNemar's test and an interval of Bonett and Price; whatever else by swapping the
-    two models' answers, sample by sample, and by the paired bootstrap.
+    two models' answers, sample by sample, with an interval by the jackknife.
 
     Args:
         metric: one of `METRICS_OF_TASK`, resolved.
@@ -69,14 +80,14 @@ def compare(
     assert len(targets) == len(champion) > 0, f"{len(champion)} outputs for {len(targets)} targets"
     one, other = (_SUMS[task][metric](outputs.astype(np.float64), targets) for outputs in (challenger, champion))
     sign = -1.0 if metric in SMALLER_IS_BETTER else 1.0
-    values = [float(each.figure(each.total)[0]) for each in (one, other)]
+    values = [one.value, other.value]
     if (task, metric) == ("classification", "accuracy"):
         right = [outputs.argmax(1) == targets for outputs in (challenger, champion)]
         gained, lost = int((right[0] & ~right[1]).sum()), int((right[1] & ~right[0]).sum())
         gain, p = gain_of_shares(gained, lost, len(targets), confidence), float(mcnemar(gained, lost))
         spread = _spread_of_shares(gained, lost, len(targets))
     else:
-        gain, deviation = _resampled(one, other, sign, confidence, seed, resamples)
+        gain, deviation = _jackknifed(one, other, sign, confidence, bounded=metric in SHARES)
         p, spread = swap_test(one, other, sign, seed, resamples), deviation * len(targets) ** 0.5
     return Compared(metric, len(targets), values[0], values[1], gain, confidence, p, spread)
 
@@ -116,24 +127,6 @@ def _spread_of_shares(gained: int, lost: int, total: int) -> float:
     return float((up + down - (up - down) ** 2) ** 0.5)
 
 
-@dataclass(frozen=True)
-class Sums:
-    """A metric as a function of sums over samples.
-
-    Attributes:
-        values: D × N, what each sample adds.
-        figure: D × b sums to b values; NaN where they cannot say.
-    """
-
-    values: csr_array
-    figure: Callable[[Floats], Floats]
-
-    @property
-    def total(self) -> Floats:
-        """The sums over all samples, D × 1."""
-        return np.asarray(self.values.sum(1), dtype=np.float64)[:, None]
-
-
 def swap_test(challenger: Sums, champion: Sums, sign: float, seed: int, resamples: int) -> float:
     """The one-sided p of a paired permutation test: were neither better, answers to a sample could change hands.
 
@@ -156,102 +149,45 @@ def swap_test(challenger: Sums, champion: Sums, sign: float, seed: int, resample
     return (1 + as_large) / (1 + resamples)
 
 
-def _resampled(
-    challenger: Sums, champion: Sums, sign: float, confidence: float, seed: int, resamples: int
+def _jackknifed(
+    challenger: Sums, champion: Sums, sign: float, confidence: float, bounded: bool
 ) -> tuple[Interval, float]:
-    """The gain's percentile interval and its standard deviation."""
+    """The gain's interval by the jackknife and Student's quantile, and its standard deviation.
 
-    def score(weights: Weights) -> Scores:
-        ours, theirs = (each.figure(each.values @ weights) for each in (challenger, champion))
-        return {"gain": sign * (ours - theirs)}
-
-    strata = np.zeros(challenger.values.shape[1], dtype=np.int64)
-    found = bootstrap(score, strata, resamples, seed)["gain"]
-    return found.interval(confidence), float(found.drawn.std())
-
-
-def _mean(values: NDArray[Any]) -> Sums:
-    """The mean of a value a sample."""
-    return Sums(_rows(values, np.ones(len(values))), lambda sums: sums[0] / sums[1])
+    A bootstrap of few samples is too narrow, most where two models differ in a handful of answers. So shares get one
+    sample more that tells the two apart; `gain_of_shares` has two, which are too many here (docs/log.md).
+    """
+    count = challenger.values.shape[1]
+    value = sign * (challenger.value - champion.value)
+    variance = jackknife(challenger.without_each() - champion.without_each()) ** 2
+    deviation = (variance + (1 / count**2 if bounded else 0.0)) ** 0.5
+    half, most = student(confidence, count) * deviation, 1.0 if bounded else np.inf
+    return Interval(value, max(-most, value - half), min(most, value + half)), deviation
 
 
-def _rows(*rows: Any) -> csr_array:
-    return csr_array(np.stack([np.asarray(row, dtype=np.float64) for row in rows]))
-
-
-def _mean_share(hits: Floats, among: Floats) -> Floats:
-    """The mean over those of K that occur: K × b to b."""
-    with np.errstate(invalid="ignore"):
-        shares = np.where(among > 0, hits / among, 0.0)
-        return np.asarray(shares.sum(0) / (among > 0).sum(0))
-
-
-def _classes(outputs: Floats, targets: NDArray[Any]) -> tuple[csr_array, csr_array, csr_array]:
-    """By class, K × N each: right, said and true."""
-    said, count, ones = outputs.argmax(1), outputs.shape[1], np.ones(len(outputs))
-    return tally_of(targets, said == targets, count), tally_of(said, ones, count), tally_of(targets, ones, count)
-
-
-def _balanced_accuracy(outputs: Floats, targets: NDArray[Any]) -> Sums:
-    right, _, true = _classes(outputs, targets)
-    return Sums(csr_array(vstack([right, true])), lambda sums: _mean_share(*np.split(sums, 2)))
-
-
-def _f1(right: csr_array, said: csr_array, true: csr_array) -> Sums:
-    def figure(sums: Floats) -> Floats:
-        hits, saids, trues = np.split(sums, 3)
-        return _mean_share(2 * hits, saids + trues)
-
-    return Sums(csr_array(vstack([right, said, true])), figure)
-
-
-def _class_loss(outputs: Floats, targets: NDArray[Any]) -> Sums:
-    return _mean(-log_softmax(outputs, axis=1)[np.arange(len(targets)), targets])
-
-
-def _label_f1(outputs: Floats, targets: NDArray[Any]) -> Sums:
-    said, true = (outputs > 0).T, (targets > 0.5).T
-    return _f1(*(csr_array(each.astype(np.float64)) for each in (said & true, said, true)))
-
-
-def _label_loss(outputs: Floats, targets: NDArray[Any]) -> Sums:
-    return _mean(np.logaddexp(0, np.where(targets > 0.5, -outputs, outputs)).mean(1))
-
-
-def _r2(outputs: Floats, targets: NDArray[Any]) -> Sums:
-    true = targets.astype(np.float64).reshape(outputs.shape)
-    error, centred = outputs - true, true - true.mean(0)
-
-    def figure(sums: Floats) -> Floats:
-        left, total, square = np.split(sums[:-1], 3)
-        with np.errstate(invalid="ignore", divide="ignore"):  # a resample of one value only: bootstrap leaves it out
-            spread = square - total**2 / sums[-1]
-            return np.asarray(np.where(spread > 0, 1 - left / spread, np.nan).mean(0))
-
-    return Sums(_rows(*(error**2).T, *centred.T, *(centred**2).T, np.ones(len(true))), figure)
-
-
-def _rmse(outputs: Floats, targets: NDArray[Any]) -> Sums:
-    squares = _mean(((outputs - targets.reshape(outputs.shape)) ** 2).mean(1))
-    return Sums(squares.values, lambda sums: np.sqrt(squares.figure(sums)))
+def _error(outputs: Floats, targets: NDArray[Any]) -> Floats:
+    error: Floats = outputs - targets.reshape(outputs.shape)
+    return error
 
 
 _SUMS: Mapping[str, Mapping[str, Callable[[Floats, NDArray[Any]], Sums]]] = {
     "classification": {
-        "accuracy": lambda outputs, targets: _mean(outputs.argmax(1) == targets),
-        "balanced_accuracy": _balanced_accuracy,
-        "f1": lambda outputs, targets: _f1(*_classes(outputs, targets)),
-        "loss": _class_loss,
+        "accuracy": lambda outputs, targets: mean_of(outputs.argmax(1) == targets),
+        "balanced_accuracy": lambda outputs, targets: balanced_accuracy_of(
+            outputs.argmax(1), targets, outputs.shape[1]
+        ),
+        "f1": lambda outputs, targets: class_f1_of(outputs.argmax(1), targets, outputs.shape[1]),
+        "loss": lambda outputs, targets: mean_of(-log_softmax(outputs, axis=1)[np.arange(len(targets)), targets]),
     },
     "multilabel": {
-        "f1": _label_f1,
-        "accuracy": lambda outputs, targets: _mean(((outputs > 0) == (targets > 0.5)).mean(1)),
-        "loss": _label_loss,
+        "f1": lambda outputs, targets: label_f1_of(outputs > 0, targets > 0.5),
+        "accuracy": lambda outputs, targets: mean_of(((outputs > 0) == (targets > 0.5)).mean(1)),
+        "loss": lambda outputs, targets: mean_of(label_losses(outputs, targets > 0.5)),
     },
     "regression": {
-        "r2": _r2,
-        "rmse": _rmse,
-        "mae": lambda outputs, targets: _mean(np.abs(outputs - targets.reshape(outputs.shape)).mean(1)),
-        "loss": lambda outputs, targets: _mean(((outputs - targets.reshape(outputs.shape)) ** 2).mean(1)),
+        "r2": lambda outputs, targets: r2_of(_error(outputs, targets), targets.reshape(outputs.shape)),
+        "rmse": lambda outputs, targets: rmse_of(_error(outputs, targets)),
+        "mae": lambda outputs, targets: mean_of(np.abs(_error(outputs, targets)).mean(1)),
+        "loss": lambda outputs, targets: mean_of((_error(outputs, targets) ** 2).mean(1)),
     },
 }
