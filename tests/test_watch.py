@@ -63,8 +63,8 @@ def root(house: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def watch(root: Path) -> Iterator[Watch]:
-    with Watch(PARAMS, root) as opened:
-        yield opened
+    with Championship(PARAMS, root) as opened, Watch(PARAMS, opened) as looking:
+        yield looking
 
 
 def prepared(root: Path) -> Path:
@@ -152,7 +152,10 @@ class TestPrepared:
 
     def test_data_of_another_kind_are_a_sentence(self, watch: Watch, tmp_path: Path) -> None:
         other = judged.write_prepared("regression", tmp_path / "other")
-        with pytest.raises(InputError, match="its task is regression, that of assay version 1 is classification"):
+        with pytest.raises(
+            InputError,
+            match=r"its task is classification, the data.s is regression, so the champion cannot",
+        ):
             watch.at_prepared(other)
 
 
@@ -167,7 +170,7 @@ def test_other_tasks_are_watched_too(task: str, tmp_path: Path) -> None:
     keys = np.load(data / "train" / "keys.npy")
     keys[-50:, 15] = 250
     np.save(data / "train" / "keys.npy", keys)
-    with Watch(PARAMS, tmp_path) as watch:
+    with Championship(PARAMS, tmp_path) as opened, Watch(PARAMS, opened) as watch:
         found = watch.at_prepared(data).drift
     assert found.new == 50 and found.labels is None
     assert [one.of for one in found.outputs] == list(trained.about.classes or trained.about.target_names)

@@ -139,7 +139,7 @@ class Match:
     def _said(self, contender: Contender, split: Split, counts: NDArray[np.bool_]) -> NDArray[np.float32]:
         """Outputs in the order of the data's classes."""
         trained, device = contender.trained, resolve_device(None)
-        self._refuse_other(contender)
+        refuse_other(contender, self.about, "the two cannot be compared; `assay promote` decides by hand")
         samples, lengths = (np.asarray(array)[counts] for array in (split.parts[0].samples, split.parts[0].lengths))
         with deterministic(device):
             found = outputs_of(trained.model, samples, lengths, device)
@@ -154,14 +154,20 @@ class Match:
                 aligned[:, column] = found[:, known[name]]
         return aligned
 
-    def _refuse_other(self, contender: Contender) -> None:
-        theirs, ours = contender.trained.about, self.about
-        for what in ("task", "spec", "target_names"):
-            if getattr(theirs, what) != getattr(ours, what):
-                raise InputError(
-                    f"{contender.name}: its {what.replace('_', ' ')} is {getattr(theirs, what)}, the data's is "
-                    f"{getattr(ours, what)}, so the two cannot be compared; `assay promote` decides by hand."
-                )
+
+def refuse_other(contender: Contender, about: About, so: str) -> None:
+    """Refuse data that a model was not made for; `so` says what follows and what would be right.
+
+    Raises:
+        InputError: it was not.
+    """
+    theirs = contender.trained.about
+    for what in ("task", "spec", "target_names"):
+        if getattr(theirs, what) != getattr(about, what):
+            raise InputError(
+                f"{contender.name}: its {what.replace('_', ' ')} is {getattr(theirs, what)}, the data's is "
+                f"{getattr(about, what)}, so {so}."
+            )
 
 
 def registered(versions: Versions, number: int) -> Contender:

@@ -24,16 +24,13 @@ from assay.data.splits import content_key
 from assay.device import deterministic, resolve_device
 from assay.drift import Answers, Drift, alpha_of_look, detect
 from assay.errors import InputError
-from assay.match import Contender, among, registered
+from assay.match import Contender, among, refuse_other
 from assay.modality import Sample, Unreadable
 from assay.outputs import batch_size, outputs_of, probabilities
 from assay.params import Params
 from assay.predict import Asked, decode, list_samples
 from assay.registry.drifts import Look, Looks
-from assay.registry.ledger import place
-from assay.registry.versions import Versions
 from assay.terminal import note
-from assay.tracking.address import resolve
 
 if TYPE_CHECKING:
     from assay.models import Model
@@ -76,18 +73,15 @@ class Unseen:
 class Watch:
     """The champion of a project, and the looks that were made under it. Give it back with its `with`."""
 
-    def __init__(self, params: Params, root: Path) -> None:
+    def __init__(self, params: Params, house: Championship) -> None:
         """Fetch the champion.
 
         Raises:
             InputError: there is none, or the registry does not answer.
         """
-        with Championship(params, root) as house:
-            self.version = house.history()[-1].champion
-        address = resolve(params.tracking, root)
-        self._params, self._model = params, params.promote.model
-        self.champion = registered(Versions(address, root, self._model), self.version)
-        self._looks = Looks(place(params.promote.storage, address, root), self._model)
+        self._params, self.version = params, house.history()[-1].champion
+        self.champion = house.contender(self.version)
+        self._looks = Looks(house.database, house.name)
 
     def __enter__(self) -> "Watch":
         return self
@@ -103,7 +97,7 @@ class Watch:
             TooFew: there are fewer such samples than `drift.fewest`.
             InputError: the data are not of the champion's kind.
         """
-        _refuse_other(self.champion, prepared)
+        self._refuse_other(prepared)
         return self._look(prepared, str(prepared), _new_in(prepared, self.champion))
 
     def at_paths(self, prepared: Path, paths: Sequence[Path]) -> Look:
@@ -112,7 +106,7 @@ class Watch:
         Raises:
             TooFew, InputError: see `at_prepared`; or a table lacks its column.
         """
-        _refuse_other(self.champion, prepared)
+        self._refuse_other(prepared)
         found = _read(paths, self.champion)
         for count, why in (
             (found.unread, "could not be read"),
@@ -121,6 +115,13 @@ class Watch:
             if count:
                 note(f"{count:,} samples {why}; they do not count.")
         return self._look(prepared, ", ".join(map(str, paths)), found)
+
+    def _refuse_other(self, prepared: Path) -> None:
+        refuse_other(
+            self.champion,
+            read_about(prepared),
+            f"the champion cannot be asked about {prepared}; prepare the data as it was trained on",
+        )
 
     def _look(self, prepared: Path, source: str, new: Unseen) -> Look:
         keys, old = chosen_by(prepared, self.champion)
@@ -248,16 +249,6 @@ def _whole(content: bytes | Path | Sample | Unreadable) -> bytes | Sample | Unre
 
 def _key(content: bytes | Sample) -> bytes:
     return content_key(content if isinstance(content, bytes) else content.array.tobytes())
-
-
-def _refuse_other(champion: Contender, prepared: Path) -> None:
-    theirs, ours = champion.trained.about, read_about(prepared)
-    for what in ("task", "spec"):
-        if getattr(theirs, what) != getattr(ours, what):
-            raise InputError(
-                f"{prepared}: its {what} is {getattr(ours, what)}, that of {champion.name} is "
-                f"{getattr(theirs, what)}, so the champion cannot be asked; prepare the data as it was trained on."
-            )
 
 
 def _refuse_few(count: int, what: str, fewest: int) -> None:

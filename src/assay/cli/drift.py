@@ -34,10 +34,12 @@ def drift(paths: Annotated[list[Path], Argument(help="Files, folders or tables."
 
     Example: assay drift photos/november
     """
+    from assay.championship import Championship
     from assay.settings import load
     from assay.watch import Watch
 
-    with Watch(load(), Path()) as watch:
+    params = load()
+    with Championship(params, Path()) as house, Watch(params, house) as watch:
         look = watch.at_paths(PREPARED, paths)
     _told(look)
     raise SystemExit(FOUND if look.drift.found else 0)

@@ -182,7 +182,7 @@ class Retraining:
         from assay.watch import TooFew, Watch
 
         try:
-            with Watch(self._params, self._root) as watch:
+            with Watch(self._params, self._house) as watch:
                 found = watch.at_prepared(prepared).drift
         except TooFew:
             return None
