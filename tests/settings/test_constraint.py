@@ -7,7 +7,14 @@ from hypothesis import strategies as st
 from assay.params import Params, Recipe, flat
 from assay.settings.constraint import Constraint, constraint_problems
 
-VALUES = flat(Recipe()) | {"batch_size": 64, "input_size": 32, "optimizer.lr": 0.01, "backbone": "cnn", "ema": None}
+VALUES = flat(Recipe()) | {
+    "batch_size": 64,
+    "input_size": 32,
+    "optimizer.lr": 0.01,
+    "backbone": "cnn",
+    "ema": None,
+    "augment": True,
+}
 
 
 @pytest.mark.parametrize(
@@ -22,6 +29,11 @@ VALUES = flat(Recipe()) | {"batch_size": 64, "input_size": 32, "optimizer.lr": 0
         ("batch_size % 32 == 0 and batch_size // 32 != 3 and -batch_size < +1", True),
         ("(batch_size + 1 - 1) / 2 >= 32.0", True),
         ("ema > 0.5", False),
+        ("ema == null or ema > 0.5", True),
+        ("ema != null and ema > 0.5", False),
+        ("augment == true", True),
+        ("augment == false", False),
+        ("ema > null", False),
         ("batch_size / (input_size - 32) > 1", False),
         ("10 ** 9 ** 9 > 1", False),
         ("backbone > 1", False),

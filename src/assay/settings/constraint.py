@@ -34,7 +34,11 @@ COMPARISON: Mapping[type[ast.AST], Callable[[Any, Any], Any]] = {
     ast.Eq: operator.eq,
     ast.NotEq: operator.ne,
 }
-MAY_SAY = "numbers, words in quotes, fields of recipe, + - * / // % **, one comparison or several, and, or, not"
+WORDS: Mapping[str, bool | None] = {"null": None, "true": True, "false": False}  # as params.yaml has them
+MAY_SAY = (
+    "numbers, words in quotes, null, true, false, fields of recipe, + - * / // % **, one comparison or several, "
+    "and, or, not"
+)
 LONGEST = 500  # characters: what is nested deeper than that many allow would end Python's stack
 LARGEST = 1024  # bits of a power, as of a float: 9**9**9 would reckon for ever
 
@@ -102,7 +106,7 @@ def constraint_problems(params: Params) -> Iterator[Problem]:
 def _names(tree: ast.AST) -> list[str]:
     """The fields it speaks of, and a check that there is nothing else in it."""
     if isinstance(tree, (ast.Name, ast.Attribute)):
-        return [_dotted(tree)]
+        return [] if (name := _dotted(tree)) in WORDS else [name]
     if isinstance(tree, ast.Constant) and isinstance(tree.value, (int, float, str)):
         return []
     if isinstance(tree, ast.BinOp) and type(tree.op) in ARITHMETIC:
@@ -130,7 +134,8 @@ def _value(tree: ast.AST, values: Mapping[str, Any]) -> Any:
     if isinstance(tree, ast.Constant):
         return tree.value
     if isinstance(tree, (ast.Name, ast.Attribute)):
-        return values[_dotted(tree)]
+        name = _dotted(tree)
+        return WORDS[name] if name in WORDS else values[name]
     if isinstance(tree, ast.BinOp):
         left, right = _number(_value(tree.left, values)), _number(_value(tree.right, values))
         if isinstance(tree.op, ast.Pow) and abs(left) > 1 and abs(right) * math.log2(abs(left)) > LARGEST:
