@@ -85,12 +85,18 @@ class TestPatience:
         assert said.startswith(b"HTTP/1.1 408 ")
         assert b"the request did not arrive within 1 s." in said
 
+    @pytest.mark.parametrize("first", [b"", b"GET /health HTTP/1.1\r\nhost: a\r\n\r\n"], ids=["first", "later"])
+    def test_a_client_that_stops_in_the_head_of_a_request_is_hung_up_on(self, strict: Served, first: bytes) -> None:
+        host, port = strict.url.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port)), timeout=60) as line:
+            line.sendall(first + b"GET /health HTTP/1.1\r\nhost:")
+            said = heard(line)
+        assert said.count(b"HTTP/1.1 200 ") == bool(first)
+        assert strict.predict(json=[DIGIT], headers=BEARER).status_code == 200
+
     def test_more_at_once_than_allowed_are_asked_to_come_again(self, strict: Served) -> None:
-        body = json.dumps([DIGIT]).encode()
-        with half_a_request(strict, body) as one, half_a_request(strict, body) as two:
-            answer = until(lambda: busy(strict), "a server with no place left")
-            assert answer["error"] == "2 requests are under way; ask again in a moment."
-            assert heard(one)[:13] == heard(two)[:13] == b"HTTP/1.1 408 "
+        answer = until(lambda: one_too_many(strict), "a server with no place left")
+        assert answer["error"] == "2 requests are under way; ask again in a moment."
         assert strict.predict(json=[DIGIT], headers=BEARER).status_code == 200
 
     def test_what_takes_the_model_too_long_is_given_up_and_the_next_is_answered(self) -> None:
@@ -112,9 +118,14 @@ class TestPatience:
             assert ask(app, [DIGIT])[0] == 200
 
 
-def busy(server: Served) -> dict[str, Any] | None:
-    answer = server.predict(json=[DIGIT], headers=BEARER)
-    return answer.json() if answer.status_code == 503 else None
+def one_too_many(server: Served) -> dict[str, Any] | None:
+    """What is answered beside two requests that do not end; None where they were not the two that were under way."""
+    body = json.dumps([DIGIT]).encode()
+    with half_a_request(server, body) as one, half_a_request(server, body) as two:
+        answer = server.predict(json=[DIGIT], headers=BEARER)
+        if answer.status_code != 503 or not heard(one)[:13] == heard(two)[:13] == b"HTTP/1.1 408 ":
+            return None
+        return dict(answer.json())
 
 
 class Slow(nn.Module):

@@ -19,6 +19,7 @@ from assay.params import Params
 from assay.registry.versions import Versions
 from assay.serve.app import Service, application
 from assay.serve.champion import Champion
+from assay.serve.patience import patient
 from assay.serve.pixels import limited
 from assay.terminal import say
 from assay.tracking.address import make_place, reach, resolve
@@ -57,6 +58,7 @@ def answer(champion: Champion, how: Serve, token: str | None, found: socket.sock
         config = uvicorn.Config(
             application(service),
             lifespan="off",
+            http=patient(how.timeout_s),
             log_level="warning",
             access_log=False,
             ws="none",
