@@ -27,7 +27,7 @@ from assay.predict import Asked, answers, as_sample
 from assay.registry.versions import CHALLENGER, CHAMPION, PREVIOUS
 from assay.tracking.address import resolve
 from assay.usage import Promote
-from contests import PARAMS, TASK, kinds, save, worse
+from contests import PARAMS, TASK, kinds, save, worse, write_project
 from retraining import copied
 from servers import mlflow_server
 
@@ -154,6 +154,17 @@ class TestChallenge:
         assert open_house.challenge(root / "good", root / "data").won
         compared = open_house.decisions()[-1].evidence["compared"]
         assert compared["champion"] < compared["challenger"]
+
+    @pytest.mark.parametrize("split", ["validation", "test"])
+    def test_a_target_that_does_not_vary_has_no_r2_to_be_judged_by(self, split: str, tmp_path: Path) -> None:
+        write_project(tmp_path, "regression")
+        targets = np.load(tmp_path / "data" / split / "targets.npy")
+        np.save(tmp_path / "data" / split / "targets.npy", np.ones_like(targets))
+        with Championship(PARAMS, tmp_path) as house:
+            house.challenge(tmp_path / "bad", tmp_path / "data")
+            with pytest.raises(InputError, match=r"a target is the same in all .* set it to rmse or mae"):
+                house.challenge(tmp_path / "good", tmp_path / "data")
+            assert house.history()[-1].champion == 1
 
 
 def _killed(*_: object) -> None:

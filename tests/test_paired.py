@@ -121,6 +121,12 @@ class TestCompare:
         found = gain(task, metric, one, other, targets, resamples=4000)
         assert found.gain.high - found.gain.low == pytest.approx(2 * 1.96 * found.spread / N**0.5, rel=0.1)
 
+    @pytest.mark.parametrize("task, metric", EACH)
+    def test_one_sample_shows_nothing(self, task: str, metric: str) -> None:
+        targets, one = (array[:1] for array in drawn(task, 2))
+        other = drawn(task, 2, other=2)[1][:1]
+        assert gain(task, metric, one, other, targets).p >= 0.25
+
     def test_repeats_under_its_seed(self) -> None:
         targets, one = drawn("multilabel", 2)
         _, other = drawn("multilabel", 2, other=2)

@@ -68,10 +68,8 @@ def mean_of_proportions(hits: NDArray[Any], totals: NDArray[Any], confidence: fl
     assert count and (totals > 0).all(), "a share of nothing has no interval"
     value, more = float((hits / totals).mean()), totals + 4 / count
     shares = (hits + 2 / count) / more
-    middle, half = (
-        float(shares.mean()),
-        quantile_of(confidence) * float((shares * (1 - shares) / more).sum() ** 0.5) / count,
-    )
+    middle, deviation = float(shares.mean()), float((shares * (1 - shares) / more).sum() ** 0.5) / count
+    half = quantile_of(confidence) * deviation
     return Interval(value, max(0.0, min(value, middle - half)), min(1.0, max(value, middle + half)))
 
 
@@ -124,7 +122,7 @@ def mean_of_positives(values: NDArray[np.float64], confidence: float) -> Interva
         """The value of Student's statistic that the transformation takes to `quantile`."""
         if abs(lean) < 1e-6:
             return quantile
-        return (float(np.cbrt(1 + lean * (quantile - lean / 6))) - 1.0) * 3.0 / lean
+        return (float(np.cbrt(1 + lean * (quantile - lean / 6))) - 1) * 3 / lean
 
     end = student(confidence, count)
     low, high = value - undone(end) * unit, value - undone(-end) * unit
@@ -224,9 +222,8 @@ class Resampled:
         bias = max(0.0, float(self.drawn.mean()) - self.value)
         half = student(confidence, count) * self.deviation(count)
         lowest = 0.0 if self.value <= chance else max(0.0, min(float(low), self.value - half) - 2 * bias)
-        return Interval(
-            self.value, min(self.value, lowest), max(self.value, float(high) - bias, self.value + half - bias)
-        )
+        highest = max(float(high), self.value + half) - bias
+        return Interval(self.value, min(self.value, lowest), max(self.value, highest))
 
     def deviation(self, count: int) -> float:
         """The standard deviation of the figure of `count` samples."""

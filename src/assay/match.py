@@ -98,7 +98,7 @@ class Match:
         return {
             part: compare(task, metric, said[0][rows], said[1][rows], targets[rows], confidence=confidence)
             for part, rows in parts_of(columns).items()
-            if len(rows) >= LEAST and not (metric == "r2" and (np.ptp(targets[rows], axis=0) == 0).any())
+            if len(rows) >= LEAST and not _untellable(metric, targets[rows])
         }
 
     def answers(self, champion: Contender) -> tuple[NDArray[np.float32], NDArray[Any]]:
@@ -132,8 +132,13 @@ class Match:
                 f"{self.prepared}: {champion.name} has learnt from every sample that the two would be compared on; "
                 "`assay promote` decides by hand."
             )
-        said = [self._said(one, split, counts) for one in (self.challenger, champion)]
         targets = split.parts[0].targets[counts]
+        if _untellable(metric, targets):
+            raise InputError(
+                f"{self.prepared}: promote.metric is r2, and a target is the same in all {len(targets)} samples that "
+                "the two would be compared on; set it to rmse or mae, or get samples that differ."
+            )
+        said = [self._said(one, split, counts) for one in (self.challenger, champion)]
         return compare(self.about.task, metric, said[0], said[1], targets, confidence=confidence)
 
     def _said(self, contender: Contender, split: Split, counts: NDArray[np.bool_]) -> NDArray[np.float32]:
@@ -153,6 +158,11 @@ class Match:
             if name in known:
                 aligned[:, column] = found[:, known[name]]
         return aligned
+
+
+def _untellable(metric: str, targets: NDArray[Any]) -> bool:
+    """Whether the metric has no value: R² of a target that does not vary."""
+    return metric == "r2" and bool((np.ptp(targets, axis=0) == 0).any())
 
 
 def refuse_other(contender: Contender, about: About, so: str) -> None:

@@ -145,7 +145,8 @@ def swap_test(challenger: Sums, champion: Sums, sign: float, seed: int, resample
     block = max(1, BLOCK // max(1, apart.shape[1]))
     for start in range(0, resamples, block):
         swapped = rng.random((apart.shape[1], min(block, resamples - start)), dtype=np.float32) < 0.5
-        as_large += int((gain(apart @ swapped.astype(np.float64)) >= observed - TIE).sum())
+        smaller = gain(apart @ swapped.astype(np.float64)) < observed - TIE
+        as_large += int((~smaller).sum())  # so is what has no value: it shows nothing
     return (1 + as_large) / (1 + resamples)
 
 

@@ -43,7 +43,8 @@ class Sums:
         total, (num_sums, count) = self.total, self.values.shape
         width = max(1, HELD // num_sums)
         parts = (self.values[:, start : start + width].toarray() for start in range(0, count, width))
-        return np.concatenate([self.figure(total - part) for part in parts])
+        with np.errstate(invalid="ignore", divide="ignore"):  # nothing is left of one sample
+            return np.concatenate([self.figure(total - part) for part in parts])
 
 
 def tally_of(rows: NDArray[np.int64], values: NDArray[Any], num_rows: int) -> csr_array:
