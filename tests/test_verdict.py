@@ -118,6 +118,12 @@ class TestClasses:
         ends = on_logit(found.value, deviation_the_long_way(CLASS_FIGURES[name], true, softmax(logits)))
         assert (found.low, found.high) == pytest.approx(ends, abs=2e-3)
 
+    def test_ends_of_the_loss_are_those_of_a_mean_of_losses(self) -> None:
+        logits, true = classes()
+        found = judge("classification", logits, true, NAMES, HOW).figures["log_loss"]
+        expected = mean_of_positives(-np.log(softmax(logits)[np.arange(len(true)), true]), 0.95)
+        assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
+
     def test_confidence_widens_and_samples_narrow(self) -> None:
         logits, true = classes(400)
         wide = judge("classification", logits, true, NAMES, Evaluate(confidence=0.99, resamples=500)).figures

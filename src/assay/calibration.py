@@ -42,8 +42,7 @@ def _errs(task: str, outputs: NDArray[np.float32], targets: NDArray[Any]) -> boo
 
 def _loss(task: str, logits: NDArray[np.float64], targets: NDArray[Any]) -> float:
     """Mean log loss, of each class or of each label."""
-    from scipy.special import log_softmax
+    from assay.sums import class_losses, label_losses
 
-    if task == "classification":
-        return float(-log_softmax(logits, axis=1)[np.arange(len(logits)), targets].mean())
-    return float((np.logaddexp(0.0, logits) - targets * logits).mean())
+    losses = class_losses(logits, targets) if task == "classification" else label_losses(logits, targets > 0.5)
+    return float(losses.mean())

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
-from scipy.special import log_softmax
 from scipy.stats import binom
 
 from assay.intervals import BLOCK, Interval, jackknife, quantile_of, student
@@ -20,6 +19,7 @@ from assay.sums import (
     Sums,
     balanced_accuracy_of,
     class_f1_of,
+    class_losses,
     label_f1_of,
     label_losses,
     mean_of,
@@ -178,7 +178,7 @@ _SUMS: Mapping[str, Mapping[str, Callable[[Floats, NDArray[Any]], Sums]]] = {
             outputs.argmax(1), targets, outputs.shape[1]
         ),
         "f1": lambda outputs, targets: class_f1_of(outputs.argmax(1), targets, outputs.shape[1]),
-        "loss": lambda outputs, targets: mean_of(-log_softmax(outputs, axis=1)[np.arange(len(targets)), targets]),
+        "loss": lambda outputs, targets: mean_of(class_losses(outputs, targets)),
     },
     "multilabel": {
         "f1": lambda outputs, targets: label_f1_of(outputs > 0, targets > 0.5),

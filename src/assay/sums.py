@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array, vstack
+from scipy.special import log_softmax
 
 HELD = 2**22  # numbers of the sums held at once, 32 MB
 
@@ -75,6 +76,12 @@ def class_f1_of(
 def label_f1_of(said: NDArray[np.bool_], true: NDArray[np.bool_], micro: bool = False) -> Sums:
     """The mean F1 of the labels, each N × K; or the F1 of all labels together, `micro`."""
     return _f1((csr_array(each.T.astype(np.float64)) for each in (said & true, said, true)), micro)
+
+
+def class_losses(logits: Floats, true: NDArray[np.int64]) -> Floats:
+    """Each sample's cross-entropy, from logits N × K and class numbers N."""
+    losses: Floats = -log_softmax(logits, axis=1)[np.arange(len(true)), true]
+    return losses
 
 
 def label_losses(logits: Floats, true: NDArray[np.bool_]) -> Floats:

@@ -32,7 +32,7 @@ from assay.intervals import (
     wilson,
 )
 from assay.params import Evaluate
-from assay.sums import Sums, class_f1_of, label_f1_of, label_losses, r2_of, tally_of
+from assay.sums import Sums, class_f1_of, class_losses, label_f1_of, label_losses, r2_of, tally_of
 
 HEADLINES: Mapping[str, str] = {"classification": "accuracy", "multilabel": "macro_f1", "regression": "r2"}
 FEWEST = 10  # test samples of a class below which its figures are called unsure; DESIGN: said, not guessed
@@ -111,7 +111,7 @@ def _classification(verdict: Verdict, logits: Floats, true: Ints, names: Sequenc
         verdict.missing["auroc"] = f"all test samples are of one class, {names[int(present[0])]!r}."
     log_p = log_softmax(logits, axis=1)
     verdict.figures["ece"] = _calibration(log_p, said == true, true, verdict.figures["accuracy"], how)
-    verdict.figures["log_loss"] = mean_of_positives(-log_p[np.arange(len(true)), true], how.confidence)
+    verdict.figures["log_loss"] = mean_of_positives(class_losses(logits, true), how.confidence)
     hits = np.bincount(true[said == true], minlength=len(names))[present]
     verdict.figures["balanced_accuracy"] = mean_of_proportions(hits, counts[present], how.confidence)
     perfect = mean_of_shares([wilson(int(counts[k]), int(counts[k]), how.confidence) for k in present])
