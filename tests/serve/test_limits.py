@@ -191,6 +191,14 @@ class TestBeginning:
             with pytest.raises(InputError, match=rf"serve\.port: 127\.0\.0\.1 port {port} cannot be used"):
                 listening(Serve(port=port), None).__enter__()
 
+    def test_the_end_of_an_answer_does_not_wait_for_the_clients_acknowledgement(self) -> None:
+        with (
+            listening(Serve(port=0), None) as found,
+            socket.create_connection(found.getsockname()),
+            found.accept()[0] as accepted,
+        ):
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
     def test_a_host_that_is_none_is_a_sentence(self) -> None:
         with pytest.raises(InputError, match=r"serve\.host is 'no\.such\.host\.invalid', which is no address"):
             listening(Serve(host="no.such.host.invalid"), None).__enter__()
