@@ -69,7 +69,7 @@ def classes(shares: list[float], pull: float) -> World:
         shared, known = rng.normal(size=(n, len(shares))), np.eye(len(shares))[targets]
         champion, challenger = (pull * k * known + shared + 0.5 * rng.normal(size=known.shape) for k in (1.0, 1.08))
         found = judge("classification", champion, targets, [str(k) for k in range(len(shares))], how).figures
-        return overall(found) | gains("classification", challenger, champion, targets, how)
+        return {**overall(found), **gains("classification", challenger, champion, targets, how)}
 
     return World(figures)
 
@@ -89,7 +89,7 @@ def labels(frequent: list[float]) -> World:
             for figure in ("auroc", "average_precision")
             if f"{figure}/{len(frequent) - 1}" in found
         }
-        return overall(found) | rarest | gains("multilabel", challenger, champion, targets, how)
+        return {**overall(found), **rarest, **gains("multilabel", challenger, champion, targets, how)}
 
     return World(figures)
 
@@ -101,7 +101,7 @@ def values(noise: Callable[[np.random.Generator, int], Array]) -> World:
         targets, shared = rng.normal(1, 3, size=(n, 1)), noise(rng, n)
         champion, challenger = (targets + k * shared + 0.3 * noise(rng, n) for k in (1.0, 0.95))
         found = judge("regression", champion, targets, ["target"], how).figures
-        return overall(found) | gains("regression", challenger, champion, targets, how)
+        return {**overall(found), **gains("regression", challenger, champion, targets, how)}
 
     return World(figures)
 

@@ -141,7 +141,7 @@ def main() -> None:
                 print(f"{count}/{len(left)}", flush=True)
 
 
-def _save(**arrays: np.ndarray) -> None:
+def _save(**arrays: Any) -> None:
     part = TABLE.with_suffix(".part.npz")
     np.savez_compressed(part, **arrays)
     part.replace(TABLE)

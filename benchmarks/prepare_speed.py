@@ -17,8 +17,8 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -119,7 +119,7 @@ def compare(pictures: int, size: int, workers: int, rounds: int) -> None:
         f"{pictures} pictures, {size} px, {workers} workers, {rounds} rounds; torchvision {torchvision.__version__}, "
     )
     print(
-        f"Pillow {Image.__version__}, Python {platform.python_version()}, {platform.machine()}, {os.cpu_count()} cores"
+        f"Pillow {version('pillow')}, Python {platform.python_version()}, {platform.machine()}, {os.cpu_count()} cores"
     )
 
 
@@ -131,9 +131,8 @@ def peak_memory(folder: Path, size: int, workers: int, out: Path) -> float:
     )
     process = subprocess.Popen([sys.executable, "-c", program])
     peak = 0.0
-    ended = threading.Event()
-    threading.Thread(target=lambda: (process.wait(), ended.set()), daemon=True).start()
-    while not ended.wait(0.05):
+    while process.poll() is None:
+        time.sleep(0.05)
         peak = max(peak, _memory(process.pid))
     assert process.returncode == 0, "prepare failed"
     return peak

@@ -40,7 +40,9 @@ RESULTS = Path(__file__).resolve().parent / "results"
 WEEKS, SAMPLES, POINT = 52, (500, 2000, 10_000), 0.01
 RULES = Rules("accuracy")
 CONTESTED = 0.1  # of all samples
-Floats, Bools = NDArray[np.float64], NDArray[np.bool_]
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+Counts = NDArray[np.int64]  # of a year each
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ class Assay:
     def __init__(self, years: int, samples: int) -> None:
         self.budgets = [Budget(RULES, 0.0, samples, ()) for _ in range(years)]
 
-    def promotes(self, gained: Floats, lost: Floats, seen: tuple[Floats, Floats], samples: int) -> Bools:
+    def promotes(self, gained: Counts, lost: Counts, seen: tuple[Counts, Counts], samples: int) -> Bools:
         looks = np.flatnonzero(mcnemar(*seen) <= RULES.screen)
         promoted = np.zeros(len(gained), bool)
         for year, p in zip(looks, mcnemar(gained[looks], lost[looks]), strict=True):
@@ -87,9 +89,9 @@ class Simple:
     """A rule that looks at the test split alone, and remembers nothing."""
 
     name: str
-    rule: Callable[[Floats, Floats, int], Bools]
+    rule: Callable[[Counts, Counts, int], Bools]
 
-    def promotes(self, gained: Floats, lost: Floats, seen: tuple[Floats, Floats], samples: int) -> Bools:
+    def promotes(self, gained: Counts, lost: Counts, seen: tuple[Counts, Counts], samples: int) -> Bools:
         return self.rule(gained, lost, samples)
 
 

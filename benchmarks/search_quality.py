@@ -248,7 +248,8 @@ def _resampled(found: np.ndarray) -> np.ndarray:
     """Means over resampled tasks, in them seeds; alike for equal shapes, so that ratios are paired."""
     rng, (seeds, tasks) = np.random.default_rng(0), found.shape
     chosen = rng.integers(tasks, size=(RESAMPLES, 1, tasks))
-    return found[rng.integers(seeds, size=(RESAMPLES, seeds, tasks)), chosen].mean((1, 2))
+    means: np.ndarray = found[rng.integers(seeds, size=(RESAMPLES, seeds, tasks)), chosen].mean((1, 2))
+    return means
 
 
 if __name__ == "__main__":

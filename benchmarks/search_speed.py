@@ -91,9 +91,8 @@ def print_table(found: dict[str, list[dict[str, Any]]], trials: int, epochs: int
 def ratio_to_best(found: dict[str, list[dict[str, Any]]], peers: list[str]) -> float:
     """How many times faster than the fastest peer of the same round, the median of the rounds."""
     rounds = range(len(found[OURS]))
-    return statistics.median(
-        min(found[peer][n]["seconds"] for peer in peers) / found[OURS][n]["seconds"] for n in rounds
-    )
+    ratios = [min(found[peer][n]["seconds"] for peer in peers) / found[OURS][n]["seconds"] for n in rounds]
+    return float(statistics.median(ratios))
 
 
 if __name__ == "__main__":

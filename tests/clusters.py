@@ -91,7 +91,7 @@ class Cluster:
         environment = {name: value for name, value in os.environ.items() if not name.startswith(NO_ADDRESS)}
         python = self._python()
         environment["PATH"] = os.pathsep.join([str(python.parent), environment["PATH"]])  # a job types `python`
-        command = [python, "-m", "ray.scripts.scripts", "start", "--block", "--disable-usage-stats"]
+        command: list[str | Path] = [python, "-m", "ray.scripts.scripts", "start", "--block", "--disable-usage-stats"]
         command += [f"--node-ip-address={HOST}", f"--object-store-memory={STORE_BYTES}"]
         command += [f"--dashboard-agent-listen-port={free_port()}", *options]
         place = self.folder / node.mark  # of its own, as each machine has: there Ray unpacks what travels

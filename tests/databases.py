@@ -34,11 +34,12 @@ def postgresql(below: Path) -> Iterator[str]:
         if user is not None:
             shutil.chown(folder, user)
         data, port = Path(folder) / "data", free_port()
-        made = [below / "initdb", "-D", data, "-U", "assay", "-A", "trust", "--no-sync", "-E", "UTF8"]
+        made: list[str | Path] = [below / "initdb", "-D", data, "-U", "assay", "-A", "trust", "--no-sync", "-E", "UTF8"]
         subprocess.run(made, check=True, capture_output=True, user=user, cwd=folder)
-        command = [below / "postgres", "-D", data, "-h", "127.0.0.1", "-p", str(port), "-k", folder, "-F"]
+        command: list[str | Path] = [below / "postgres", "-D", data, "-h", "127.0.0.1", "-p", str(port)]
+        command += ["-k", folder, "-F"]
         quiet = subprocess.DEVNULL
-        asked = [below / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(port)]
+        asked: list[str | Path] = [below / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(port)]
         with subprocess.Popen(command, stdout=quiet, stderr=quiet, user=user, cwd=folder) as server:
             try:
                 until(lambda: subprocess.run(asked, check=False).returncode == 0, "its first answer", alive=server)

@@ -45,7 +45,8 @@ class Task:
     @property
     def regrets(self) -> np.ndarray:
         means = self.values.mean(1)
-        return (means.max() - means) / (means.max() - np.median(means))
+        found: np.ndarray = (means.max() - means) / (means.max() - np.median(means))
+        return found
 
     def row(self, levels: Mapping[str, Any]) -> int:
         return int(np.ravel_multi_index([level(levels[name]) for name in self.grid], list(self.grid.values())))
