@@ -5,6 +5,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -71,17 +72,7 @@ def copied(project: Path, place: Path) -> Path:
 
 def rows(root: Path, table: str) -> list[dict[str, Any]]:
     """What stands in a table beside MLflow's store; nothing while it is not there."""
-    place = root / "mlruns" / "decisions.db"
-    if not place.exists():
-        return []
-    with sqlite3.connect(f"file:{place}?mode=ro", uri=True) as database:
-        database.row_factory = sqlite3.Row
-        try:
-            found = database.execute(f"select * from {table} order by number").fetchall()
-        except sqlite3.OperationalError:  # no such table yet
-            found = []
-    database.close()
-    return [dict(row) for row in found]
+    return _asked(root / "mlruns" / "decisions.db", f"select * from {table} order by number")
 
 
 def states(root: Path) -> list[str]:
@@ -96,14 +87,20 @@ def kinds(root: Path) -> list[str]:
 
 def champions(root: Path) -> list[int]:
     """The versions that MLflow's alias names; one, or none before the first."""
-    place = root / "mlruns" / "mlflow.db"
+    asked = "select version from registered_model_aliases where alias = 'champion'"
+    return [int(row["version"]) for row in _asked(root / "mlruns" / "mlflow.db", asked)]
+
+
+def _asked(place: Path, query: str) -> list[dict[str, Any]]:
+    """Rows of a database; none where it or the table is not there yet."""
     if not place.exists():
         return []
-    with sqlite3.connect(f"file:{place}?mode=ro", uri=True) as database:
+    # Not read-only, as no reader of these is: what a killed writer left half-written, a reader takes back.
+    with closing(sqlite3.connect(f"file:{place}?mode=rw", uri=True)) as database:
+        database.row_factory = sqlite3.Row
         try:
-            asked = "select version from registered_model_aliases where alias = 'champion'"
-            found = [int(version) for (version,) in database.execute(asked)]
-        except sqlite3.OperationalError:
-            found = []
-    database.close()
-    return found
+            return [dict(row) for row in database.execute(query)]
+        except sqlite3.OperationalError as error:
+            if "no such table" not in str(error):
+                raise
+            return []
