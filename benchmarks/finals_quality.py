@@ -252,7 +252,7 @@ def main() -> None:
     options.add_argument("--scenarios", nargs="*", default=list(SCENARIOS), choices=list(SCENARIOS))
     options.add_argument("--seed", type=int, default=0)
     chosen = options.parse_args()
-    print(f"{platform.platform()}, numpy {np.__version__}, scipy {scipy.__version__}; {chosen.searches} searches each")
+    print(f"{platform.machine()}, numpy {np.__version__}, scipy {scipy.__version__}; {chosen.searches} searches each")
     sure = math.sqrt(0.95 * 0.05 / chosen.searches)
     print(
         f"one standard error of a share near 95% is {sure:.1%}; of a bias about {0.6 / math.sqrt(chosen.searches):.2f}"
