@@ -1,5 +1,6 @@
 """Retraining in real projects: what it decides, what it writes down, and what is there after whatever ended it."""
 
+import json
 import shutil
 import signal
 import time
@@ -161,6 +162,16 @@ class TestFaults:
         with pytest.raises(InputError, match="pictures does not exist"):
             again()
         assert champions(root) == [1]
+
+    def test_a_test_split_that_shrank_opens_no_new_budget(self, root: Path) -> None:
+        arrive(root, 30, 45)
+        assert again() in (PROMOTED, KEPT)
+        for picture in sorted((root / "pictures").glob("*/*.png"))[::3]:
+            picture.unlink()
+        assert again(force=True) in (PROMOTED, KEPT)
+        opened = [json.loads(row["evidence"])["budget"]["began"] for row in rows(root, "assay_decisions")]
+        assert len(opened) > 2 and len(set(opened)) == 1
+        assert len(champions(root)) == 1
 
     def test_a_command_that_brings_data_is_run_first_and_its_failure_is_said(
         self, root: Path, capsys: pytest.CaptureFixture[str]
