@@ -15,12 +15,12 @@ from typing import Any
 import pytest
 import time_machine
 
-from assay.retrain.notice import GIVEN_UP, SECRET, Notify, notify
+from assay.retrain.notice import GIVEN_UP, SECRET, Notify, notify, resend
 from databases import free_port
 from receivers import CLOSES, HANGS, receiver
 from waits import until
 
-WAITS = "will be sent again at the next retraining."
+WAITS = "will be sent again, at the next retraining at the latest."
 
 
 def event(name: str, kind: str = "kept") -> dict[str, Any]:
@@ -175,6 +175,15 @@ def _runs(number: int) -> bool:
         return "sleep" in Path(f"/proc/{number}/cmdline").read_text()
     except OSError:
         return False
+
+
+def test_what_waits_can_be_sent_without_another_event(spool: Path) -> None:
+    with receiver(503) as server:
+        assert resend(Notify(server.address), spool) == []
+        notify(Notify(server.address), event("a"), spool)
+        assert resend(Notify(server.address), spool) == ["retrain.notify: 1 earlier notice arrived now."]
+        assert resend(Notify(server.address), spool) == []
+    assert server.ids == ["a", "a"]
 
 
 def test_nobody_is_told_where_nobody_is_named(spool: Path) -> None:

@@ -13,6 +13,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from assay.retrain.notice import Notify, notify
+from receivers import receiver
 from waits import gone, until
 
 ASSAY = "import sys; from assay.cli import main; sys.argv[0] = 'assay'; main()"
@@ -21,10 +23,11 @@ import sys
 from pathlib import Path
 from apscheduler.triggers.interval import IntervalTrigger
 from assay.crontab import Times
+from assay.retrain.notice import Notify
 from assay.retrain.timetable import keep
-when = sys.argv[1]
+when, child, *to = sys.argv[1:]
 trigger = Times(when) if " " in when else IntervalTrigger(seconds=int(when))
-keep(trigger, [sys.executable, "-c", sys.argv[2]], Path("stamp"))
+keep(trigger, Notify(*to or [None]), [sys.executable, "-c", child], Path("stamp"), Path("notices"), 0.2)
 """
 DAY_S = 24 * 3600
 WORKS = "import time, pathlib; pathlib.Path('at-work').touch()\nwhile True: time.sleep(0.05)"
@@ -61,8 +64,8 @@ def all_kept() -> Iterator[list[Kept]]:
             each.process.wait()
 
 
-def keeping(kept: list[Kept], folder: Path, every: int | str, child: str) -> Kept:
-    kept.append(Kept(folder, KEEP, str(every), child))
+def keeping(kept: list[Kept], folder: Path, every: int | str, child: str, *to: str) -> Kept:
+    kept.append(Kept(folder, KEEP, str(every), child, *to))
     return kept[-1]
 
 
@@ -129,6 +132,15 @@ def test_what_was_due_while_nobody_kept_the_schedule_is_made_up_for_once(folder:
     one.until("the next retraining is due ")
     assert one.said.count("a retraining begins.") == 1
     assert time.time() - (folder / "stamp").stat().st_mtime < DAY_S
+
+
+def test_notices_that_nobody_took_arrive_between_two_retrainings(folder: Path, kept: list[Kept]) -> None:
+    with receiver(503, 503, 503, 503) as server:
+        notify(Notify(server.address), {"id": "a", "kind": "kept"}, folder / "notices")
+        one = keeping(kept, folder, "0 3 29 2 *", WORKS, server.address)
+        one.until("retrain.notify: 1 earlier notice arrived now.")
+    assert server.ids == ["a"] * 5
+    assert one.said.count("answers 503; 1 notice will be sent again") == 1
 
 
 class TestTheVerb:

@@ -12,16 +12,18 @@ def schedule() -> None:
     """Run `assay retrain` at the times of retrain.schedule, until Ctrl-C.
 
     Where one was due since the last and nobody kept the schedule, it is made up for at once. A retraining that runs
-    when this ends is stopped and waited for; the next one goes on from there.
+    when this ends is stopped and waited for; the next one goes on from there. Notices that nobody took are sent again
+    every ten minutes.
 
     Example: assay schedule
     """
     from assay.crontab import EXAMPLE, Times
     from assay.errors import InputError
+    from assay.retrain.notice import Notify
     from assay.retrain.timetable import keep
     from assay.settings import load
 
-    line = load().retrain.schedule
-    if line is None:
+    how = load().retrain
+    if (line := how.schedule) is None:
         raise InputError(f"retrain.schedule is null; `assay schedule` needs a crontab line, such as {EXAMPLE}.")
-    keep(Times(line))
+    keep(Times(line), Notify.of(how.notify))

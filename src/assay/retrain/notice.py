@@ -30,6 +30,7 @@ from assay.terminal import numbered
 from assay.whole import write_whole
 
 SECRET = "ASSAY_NOTIFY_SECRET"
+NOTICES = Path(".assay/notices")
 TIMEOUT_S = 10.0  # for an answer, and for a command's end
 ALL_S = 60.0  # after which no other notice is begun
 DAY_S = 24 * 3600.0
@@ -161,11 +162,14 @@ def notify(asked: Notify, event: Mapping[str, Any], folder: Path) -> list[str]:
         answer = asked.send(event)
         end = "it was sent at once" if answer.kind == "taken" else f"it is lost, since {asked.name} {answer.why}"
         return [*error.sentences, f"retrain.notify: this notice cannot be kept, and {end}."]
-    try:
-        with _alone(folder):
-            return _sent(asked, folder)
-    except OSError as error:
-        return [f"retrain.notify: {of_path(error, error.filename or folder)}"]
+    return _sent_alone(asked, folder, new=1)
+
+
+def resend(asked: Notify, folder: Path) -> list[str]:
+    """Send what waits, where anything does; sentences as of `notify`."""
+    if asked.to is None or not any(folder.glob("*.json")):
+        return []
+    return _sent_alone(asked, folder, new=0)
 
 
 def _spool(event: Mapping[str, Any], folder: Path) -> None:
@@ -182,8 +186,16 @@ def _alone(folder: Path) -> Iterator[None]:
         yield
 
 
-def _sent(asked: Notify, folder: Path) -> list[str]:
-    """Send what waits, the oldest first; what a person should know of it."""
+def _sent_alone(asked: Notify, folder: Path, new: int) -> list[str]:
+    try:
+        with _alone(folder):
+            return _sent(asked, folder, new)
+    except OSError as error:
+        return [f"retrain.notify: {of_path(error, error.filename or folder)}"]
+
+
+def _sent(asked: Notify, folder: Path, new: int) -> list[str]:
+    """Send what waits, the oldest first, `new` of it for the first time; what a person should know of it."""
     said: list[str] = []
     end, late, why, waiting = time.monotonic() + ALL_S, 0, "", _waiting(folder, said)
     for place, (since, event, path) in enumerate(waiting):
@@ -192,7 +204,7 @@ def _sent(asked: Notify, folder: Path) -> list[str]:
         answer = asked.send(event)
         if answer.kind == "taken":
             path.unlink()
-            late += place < len(waiting) - 1
+            late += place < len(waiting) - new
         elif answer.kind == "refused" or time.time() - since > KEPT_S:
             _give_up(path)
             long = "" if answer.kind == "refused" else f" and has not taken it for {KEPT_S / DAY_S:.0f} days"
@@ -205,7 +217,9 @@ def _sent(asked: Notify, folder: Path) -> list[str]:
     if late:
         said.append(f"retrain.notify: {numbered(late, 'earlier notice')} arrived now.")
     if left := sum(path.exists() for _, _, path in waiting):
-        said.append(f"retrain.notify: {why}{numbered(left, 'notice')} will be sent again at the next retraining.")
+        said.append(
+            f"retrain.notify: {why}{numbered(left, 'notice')} will be sent again, at the next retraining at the latest."
+        )
     return said
 
 

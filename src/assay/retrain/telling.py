@@ -15,13 +15,13 @@ from assay.match import Contender, Match
 from assay.params import Evaluate, Params, flat
 from assay.registry.ledger import Decision
 from assay.retrain.curve import figures_of, write_curve
-from assay.retrain.notice import Notify, notify
+from assay.retrain.notice import NOTICES, Notify, notify
 from assay.retrain.page import write_page
 from assay.retrain.pictures import apart
 from assay.retrain.told import Apart, Data, Ruled, Told
 from assay.terminal import note
 
-PAGES, NOTICES = Path("results/retrain"), Path(".assay/notices")
+PAGES = Path("results/retrain")
 
 
 def write_told(

@@ -1,5 +1,5 @@
 """`assay schedule`: retraining at set times, by a process that stays. Owns the times and how it ends; a retraining is a
-process of its own, so what one takes or breaks ends with it.
+process of its own, so what one takes or breaks ends with it. Between them it sends the notices that nobody took.
 
 A time that comes while a retraining runs is left out. Times that nobody kept, since the machine slept or this process
 did not run, become one.
@@ -20,15 +20,19 @@ from typing import Any
 
 from apscheduler.events import EVENT_JOB_MAX_INSTANCES
 from apscheduler.schedulers.background import BackgroundScheduler
+from apscheduler.triggers.interval import IntervalTrigger
 
 from assay.retrain import CODES
-from assay.terminal import say
+from assay.retrain.notice import NOTICES, Notify, resend
+from assay.terminal import note, say
 
 PROGRAM = "import sys; from assay.cli import main; sys.argv[0] = 'assay'; main()"
 RETRAIN = (sys.executable, "-c", PROGRAM, "retrain")
 STAMP = Path(".assay/schedule")  # its time is that of the last run, as systemd notes it for Persistent=true
 LOOK_S = 20.0  # a clock that is set, or a machine that slept, is noticed so soon: waiting itself goes by another clock
+AGAIN_S = 600.0  # between two tries to send notices that wait
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+RUN = "retrain"  # the job
 ENDED = 0  # no signal has this number
 STOPPED = (128 + signal.SIGINT, 128 + signal.SIGTERM)
 MEANS = {  # exit codes of `assay retrain`
@@ -42,22 +46,33 @@ MEANS = {  # exit codes of `assay retrain`
 }
 
 
-def keep(trigger: Any, command: Sequence[str] = RETRAIN, stamp: Path = STAMP) -> None:
+def keep(
+    trigger: Any,
+    asked: Notify,
+    command: Sequence[str] = RETRAIN,
+    stamp: Path = STAMP,
+    notices: Path = NOTICES,
+    again_s: float = AGAIN_S,
+) -> None:
     """Run `command` whenever `trigger` is due, until Ctrl-C or SIGTERM; the first time at once, where it was due since
     the last run. A run that is under way at the end is told to end and waited for; it is killed at a second signal.
 
     Args:
         trigger: of APScheduler.
+        asked: who gets the notices that wait.
         stamp: a file that keeps the time of the last run.
+        notices: the folder where they wait.
+        again_s: seconds between two tries to send them.
     """
     events: SimpleQueue[int] = SimpleQueue()  # the one queue that a signal may write to at any moment
     run, first = _Run(command, events, stamp), trigger.get_next_fire_time(None, _since(stamp))
     scheduler = BackgroundScheduler(timezone=UTC)  # a signal would interrupt the blocking one inside its locks
     logging.getLogger("apscheduler").setLevel(logging.ERROR)  # what it warns of is said below
     left_out = "schedule: it is due, and the last retraining still runs; this one is left out."
-    scheduler.add_listener(lambda _: say(left_out), EVENT_JOB_MAX_INSTANCES)
+    scheduler.add_listener(lambda event: say(left_out) if event.job_id == RUN else None, EVENT_JOB_MAX_INSTANCES)
     how: dict[str, Any] = {"misfire_grace_time": None, "coalesce": True, "max_instances": 1}
-    scheduler.add_job(run, trigger, id="retrain", next_run_time=first, **how)
+    scheduler.add_job(run, trigger, id=RUN, next_run_time=first, **how)
+    scheduler.add_job(_Sender(asked, notices), IntervalTrigger(seconds=again_s), id="notices", **how)
     with _listening(events):
         _say_first(first)
         scheduler.start()
@@ -111,6 +126,20 @@ class _Run:
                 os.killpg(process.pid, number) if number == signal.SIGKILL else process.send_signal(number)
 
 
+class _Sender:
+    """Sends what waits; called in a thread of the scheduler. What it said last it does not say again."""
+
+    def __init__(self, asked: Notify, notices: Path) -> None:
+        self._asked, self._notices = asked, notices
+        self._said: list[str] = []
+
+    def __call__(self) -> None:
+        before, self._said = self._said, resend(self._asked, self._notices)
+        for sentence in self._said:
+            if sentence not in before:
+                note(sentence)
+
+
 def _since(stamp: Path) -> datetime:
     """When the last run began; with the first schedule, now."""
     if not stamp.exists():
@@ -127,7 +156,7 @@ def _say_first(due: datetime | None) -> None:
 
 
 def _say_next(scheduler: BackgroundScheduler) -> None:
-    job = scheduler.get_job("retrain")
+    job = scheduler.get_job(RUN)
     if job is not None:
         say(f"schedule: the next retraining is due {_told(job.next_run_time)}.")
 
