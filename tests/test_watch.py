@@ -109,8 +109,8 @@ class TestPaths:
         found = watch.at_paths(prepared(root), [root / "same", root / "same"])
         assert found.drift.new == NEW - 7
         said = capsys.readouterr().err
-        assert f"{NEW + 7} samples the champion has seen, or are there twice; they do not count." in said
-        assert "text.png: cannot be read" in said and "2 samples could not be read" in said
+        assert f"left out: {NEW + 7} samples that the champion has seen, or that came twice." in said
+        assert "text.png: cannot be read" in said and "left out: 2 samples that could not be read." in said
 
     def test_too_few_are_a_sentence_and_no_look(self, watch: Watch, root: Path) -> None:
         few = sorted((root / "same").iterdir())[:5]

@@ -30,7 +30,7 @@ from assay.outputs import batch_size, outputs_of, probabilities
 from assay.params import Params
 from assay.predict import Asked, decode, list_samples
 from assay.registry.drifts import Look, Looks
-from assay.terminal import note
+from assay.terminal import note, numbered
 
 if TYPE_CHECKING:
     from assay.models import Model
@@ -110,10 +110,10 @@ class Watch:
         found = _read(paths, self.champion)
         for count, why in (
             (found.unread, "could not be read"),
-            (found.known, "the champion has seen, or are there twice"),
+            (found.known, "the champion has seen, or that came twice"),
         ):
             if count:
-                note(f"{count:,} samples {why}; they do not count.")
+                note(f"left out: {numbered(count, 'sample')} that {why}.")
         return self._look(prepared, ", ".join(map(str, paths)), found)
 
     def _refuse_other(self, prepared: Path) -> None:

@@ -188,7 +188,10 @@ class TestBeginning:
     def test_a_port_that_is_taken_is_a_sentence(self) -> None:
         with listening(Serve(port=0), None) as found:
             port = found.getsockname()[1]
-            with pytest.raises(InputError, match=rf"serve\.port: 127\.0\.0\.1 port {port} cannot be used"):
+            with pytest.raises(
+                InputError,
+                match=rf"serve\.port: 127\.0\.0\.1 port {port} cannot be used \(Address already in use\); name",
+            ):
                 listening(Serve(port=port), None).__enter__()
 
     def test_the_end_of_an_answer_does_not_wait_for_the_clients_acknowledgement(self) -> None:

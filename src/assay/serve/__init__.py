@@ -120,7 +120,7 @@ def listening(how: Serve, token: str | None) -> Iterator[socket.socket]:
         found = socket.create_server((str(place[0]), how.port), family=family)
     except OSError as error:
         raise InputError(
-            f"serve.port: {how.host} port {how.port} cannot be used ({error.strerror}); name another."
+            f"serve.port: {how.host} port {how.port} cannot be used ({os.strerror(error.errno or 0)}); name another."
         ) from error
     with found:
         # Accepted sockets inherit it. asyncio sets it only where a socket names its protocol, and these do not: an
