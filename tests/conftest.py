@@ -1,9 +1,11 @@
 """A clean world around every test: no settings of the machine, no display, few threads, nothing left running."""
 
 import os
+import secrets
 import signal
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ os.environ |= {
     "RAY_USAGE_STATS_ENABLED": "0",
     "HF_HUB_OFFLINE": "1",
     "OMP_NUM_THREADS": "1",
+    (STARTED_BY := "ASSAY_TEST_RUN"): secrets.token_hex(8),  # by which a process is known whose parent has ended
 }
 
 # A shell starts what stands before an `&` deaf to Ctrl-C, and so would be every process of a test that presses it.
@@ -109,9 +112,18 @@ def nothing_left_running() -> Iterator[None]:
     """Every process that the tests started has ended with them."""
     before = {child.pid for child in psutil.Process().children(recursive=True)}
     yield
-    left = [child for child in psutil.Process().children(recursive=True) if child.pid not in before]
+    children = psutil.Process().children(recursive=True)
+    left = {child for child in (*children, *orphans()) if child.pid not in before}
     _gone, alive = psutil.wait_procs(left, timeout=10)
     assert not alive, f"left running: {[' '.join(child.cmdline()) for child in alive]}"
+
+
+def orphans() -> Iterator[psutil.Process]:
+    """Processes that a process of this run started, and that may have outlived it."""
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if process.environ().get(STARTED_BY) == os.environ[STARTED_BY]:
+                yield process
 
 
 @pytest.fixture(scope="session", name="postgres")

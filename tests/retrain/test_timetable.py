@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -55,13 +56,17 @@ class Kept:
 
 @pytest.fixture(name="kept")
 def all_kept() -> Iterator[list[Kept]]:
-    """Those that the test began; none outlives it."""
+    """Those that the test began; none outlives it, nor what it runs."""
     began: list[Kept] = []
     yield began
     for each in began:
         if each.process.poll() is None:
+            ran = each.children()
             each.process.kill()
             each.process.wait()
+            for child in ran:
+                with suppress(psutil.NoSuchProcess):
+                    child.kill()
 
 
 def keeping(kept: list[Kept], folder: Path, every: int | str, child: str, *to: str) -> Kept:
