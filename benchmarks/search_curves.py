@@ -147,35 +147,30 @@ def main() -> None:
     options.add_argument("--seeds", type=int, default=20)
     options.add_argument("--write", action="store_true", help="keep the table in benchmarks/results/")
     chosen = options.parse_args()
-    if not _complete():
+    if (versions := made_by()) is None:
         sys.exit(f"{TABLE}: is not whole; python benchmarks/curve_table.py makes it, in about an hour.")
     began, listed = time.monotonic(), [(name, w, s) for w in WORKERS for s in range(chosen.seeds) for name in DATA]
     with Pool(os.cpu_count()) as pool:
         found = np.array(pool.map(searched, listed, chunksize=1)).reshape(len(WORKERS), -1, len(ALLOWANCES))
     random = {count: np.mean([at_random(n, s, count) for s in range(200) for n in DATA]) for count in (60, MANY)}
-    text = table(found, random, chosen.seeds, time.monotonic() - began)
+    text = table(found, random, chosen.seeds, versions, time.monotonic() - began)
     print(text)
     if chosen.write:
         (RESULTS / "search_curves.md").write_text(text + "\n")
 
 
-def made_by() -> str:
-    """The versions that trained the curves."""
-    with np.load(TABLE) as kept:
-        return str(kept["made_by"])
-
-
-def _complete() -> bool:
+def made_by() -> str | None:
+    """The versions that trained the curves; None where some are not trained yet."""
     if not TABLE.exists():
-        return False
+        return None
     with np.load(TABLE) as kept:
-        return bool((kept["seconds"] > 0).all())
+        return str(kept["made_by"]) if (kept["seconds"] > 0).all() else None
 
 
-def table(found: np.ndarray, random: dict[int, Any], seeds: int, seconds: float) -> str:
+def table(found: np.ndarray, random: dict[int, Any], seeds: int, versions: str, seconds: float) -> str:
     lines = [
         f"Normalised regret, {len(DATA)} data sets × {seeds} seeds, {seconds / 60:.0f} min",
-        f"optuna {version('optuna')}; the curves: {made_by()}",
+        f"optuna {version('optuna')}; the curves: {versions}",
         "",
         "| whole trainings | " + " | ".join(map(str, ALLOWANCES)) + " |",
         "|---|" + "---|" * len(ALLOWANCES),
