@@ -120,6 +120,7 @@ def test_where_nobody_keeps_a_limit_it_is_said(tmp_path: Path) -> None:
         drive(study)
         choice = select(study, None)
         assert choice.said[0].startswith("no recipe keeps search.pick (cost/seconds ")
+        assert choice.said[0] in page.write_page(study, choice, tmp_path).read_text(encoding="utf-8")
     assert Choice(choice.won).said == []
 
 

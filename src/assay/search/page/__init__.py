@@ -89,10 +89,11 @@ def _brought(study: Study) -> str:
 
 
 def _flatters(choice: Choice) -> str:
-    """How much of the score is luck."""
+    """What a person must know of the choice, and how much of the score is luck."""
+    told = [f"<b>{_said(' '.join(choice.said))}</b>"] if choice.said else []
     if choice.verdict is None:
-        return "A score that was chosen as the best of many flatters; only <code>evaluate</code> judges."
-    return f"<b>{_said(' '.join(choice.said))}</b>"
+        told.append("A score that was chosen as the best of many flatters; only <code>evaluate</code> judges.")
+    return " ".join(told)
 
 
 def _changes(study: Study, won: Tried) -> str:
