@@ -39,8 +39,8 @@ from train_speed import BENCH_PYTHON, HERE
 
 BUDGETS, BARS = (10, 30, 100), {10: 0.245, 30: 0.115, 100: 0.070}
 OURS = "auto", "auto, finals"
-SINGLES, SYNE = ("random", "qmc", "tpe"), "syne "  # those of Optuna as they come
-SLOW = "gp", f"{SYNE}bore", f"{SYNE}cqr"  # a second and more a trial
+SINGLES, SYNE = ("random", "qmc", "tpe", "gp"), "syne "  # those of Optuna as they come
+SLOW = f"{SYNE}bore", f"{SYNE}cqr"  # a second and more a trial
 KEPT = HERE / "results/search_quality.json"
 FINALS, PLAN, LEAST_WITH_FINALS = ", finals", "small", 50
 FINALS_RUNS = sum(places * seeds for places, seeds in PLANS[PLAN])
@@ -150,8 +150,8 @@ def syne_tunes(jobs: list[Job]) -> list[float]:
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--quick", action="store_true", help="3 seeds, 10 and 30 trials, without the slow peers")
-    options.add_argument("--seeds", type=int, default=20)
+    options.add_argument("--quick", action="store_true", help=f"3 seeds, 10 and 30 trials, without {', '.join(SLOW)}")
+    options.add_argument("--seeds", type=int, default=50)
     options.add_argument("--slow-seeds", type=int, default=6, help=f"those of {', '.join(SLOW)}")
     options.add_argument("--budgets", type=int, nargs="*", default=list(BUDGETS))
     options.add_argument("--methods", nargs="*", default=[*(f"assay {name}" for name in OURS), *SINGLES, *SLOW])
