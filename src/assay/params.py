@@ -206,7 +206,10 @@ class Search(Section):
         "each choice; grid ends with its last recipe",
     )
     pruner: PrunerName = Field("auto", description="how trials are stopped early; auto: asha, successive halving")
-    min_epochs: Annotated[int, Field(ge=1)] = Field(1, description="epochs before a trial may be stopped")
+    min_epochs: Annotated[int, Field(ge=1)] | Literal["auto"] = Field(
+        "auto",
+        description="epochs before a trial may be stopped; auto: its epochs / reduction², so that two rungs stand",
+    )
     reduction: Annotated[int, Field(ge=2, le=10)] = Field(3, description="of so many trials at a rung one goes on")
     seed: Annotated[int, Field(ge=0, lt=2**32)] = Field(0, description="seed of what is tried")
     finals: FinalsName = Field(

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from assay.errors import InputError
 from assay.params import Recipe
-from assay.search.about import study_name
+from assay.search.about import first_rung, study_name
 from assay.search.study import INTERRUPTED, Study
 from assay.search.trial import Stay
 from searches import drive, opened, params_of, value_of
@@ -264,6 +264,18 @@ def test_what_the_outcome_hangs_on_names_another_study(change: dict[str, object]
 
     assert name(**change) != name()
     assert name(workers=3) == name()
+
+
+@pytest.mark.parametrize(
+    ("epochs", "reduction", "first"),
+    [(1, 3, 1), (8, 3, 1), (10, 3, 2), (24, 3, 3), (27, 3, 3), (100, 3, 12), (12, 2, 3)],
+)
+def test_the_first_rung_leaves_room_for_a_second_and_no_more(epochs: int, reduction: int, first: int) -> None:
+    search, recipe = params_of(4, reduction=reduction).search, Recipe(epochs=epochs)
+    assert first_rung(search, recipe) == first
+    assert first * reduction**2 >= epochs
+    told = params_of(4, reduction=reduction, min_epochs=first, recipe={"epochs": epochs}).search
+    assert study_name(told, recipe, "accuracy", "v") == study_name(search, recipe, "accuracy", "v"), "the same search"
 
 
 def test_the_version_of_the_data_names_another_study() -> None:

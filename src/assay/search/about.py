@@ -3,6 +3,7 @@ make another search of it, and which continue the same.
 """
 
 import json
+import math
 import uuid
 from hashlib import blake2b
 from typing import Any
@@ -25,10 +26,16 @@ def searched_base(search: Search, recipe: Recipe) -> Recipe:
     return recipe if search.epochs is None else recipe.model_copy(update={"epochs": search.epochs})
 
 
+def first_rung(search: Search, base: Recipe) -> int:
+    """After how many epochs trials are judged first. `auto`: as late as leaves room for a second rung before the end; a
+    verdict on less is mostly noise (benchmarks/search_curves.py)."""
+    return math.ceil(base.epochs / search.reduction**2) if search.min_epochs == "auto" else search.min_epochs
+
+
 def about(search: Search, base: Recipe, metric: str, version: str) -> dict[str, Any]:
     """What a study is of, as JSON: enough to read its trials without the params.yaml that it came from."""
     space = {name: vary.model_dump() for name, vary in search.space.items()}
-    policy = search.model_dump(exclude=ELSEWHERE)
+    policy = search.model_dump(exclude=ELSEWHERE) | {"min_epochs": first_rung(search, base)}
     if not search.earlier:
         del policy["from"]  # as a study of an older Assay says it
     said = {"metric": metric, "data_version": version, "policy": policy, "recipe": flat(base), "space": space}

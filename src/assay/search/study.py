@@ -20,7 +20,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from assay.errors import InputError
 from assay.params import Recipe, Search, flat
-from assay.search.about import about, introduce, searched_base, study_name
+from assay.search.about import about, first_rung, introduce, searched_base, study_name
 from assay.search.clock import Clock
 from assay.search.earlier import check_names, first_points
 from assay.search.front import best_among
@@ -81,7 +81,8 @@ class Study:
         self.costs, self.pick = search.costs, search.pick
         self.sign = 1 if direction == "max" else -1
         self.name = study_name(search, base, metric, version)
-        self.rungs = (search.min_epochs, search.reduction, search.pruner)
+        first = first_rung(search, base)
+        self.rungs = (first, search.reduction, search.pruner)
         check_names(search.earlier, folder, search.storage, self.name)
         self._study, self._lease = opened(search.storage, self.name, folder, direction)
         try:
@@ -91,8 +92,8 @@ class Study:
             self._policy: dict[str, Any] = said["policy"]
             self.clock = Clock(self._study, None if search.budget is None else seconds_of(search.budget))
             self.first = first_points(self._study, search.earlier, folder, search.storage, self.space)
-            self._halving = Halving(search.min_epochs, search.reduction, self.sign, search.pruner, base.epochs)
-            sight = Sight(search.min_epochs, search.reduction)
+            self._halving = Halving(first, search.reduction, self.sign, search.pruner, base.epochs)
+            sight = Sight(first, search.reduction)
             self._drawing = Drawing(self.space, search, self._study.direction, sight, self._tried, self.first)
             self.trials = self._drawing.most(search.trials)  # of the budget those that there are recipes for
             self._keys: dict[int, int] = {}  # number → Optuna's, of all that bear it the last

@@ -156,7 +156,7 @@ def _length(params: Params) -> Iterator[Problem]:
         yield Problem(("recipe", "schedule", "warmup"), says, (("recipe", "epochs"),))
     yield from _length_in_space(params)
     most = search.epochs or recipe.epochs
-    if search.min_epochs > most:
+    if search.min_epochs != "auto" and search.min_epochs > most:
         says = f"search.min_epochs is {search.min_epochs}; it must be at most the epochs of a trial, {most}."
         yield Problem(("search", "min_epochs"), says, (("search", "epochs"), ("recipe", "epochs")))
 
