@@ -36,16 +36,14 @@ from typing import Any
 
 import numpy as np
 
-from assay.finals import PLANS, Finals
 from assay.params import Params, with_values
 from assay.search.study import Study
-from assay.search.trial import BASE_NUMBER, COMPLETE
+from assay.search.trial import COMPLETE
 from curve_table import BASE, DATA, EPOCHS, RESULTS, SCALE, SPACE, TABLE, counting, recipes
+from search_quality import FINALS_RUNS, won
 
 ALLOWANCES, MANY, WORKERS = (10, 20, 40, 60), 1000, (1, 64)
 TRIALS, ENDLESS = 200, 600  # about what 60 whole trainings pay for, and more than that
-PLAN = "small"
-FINALS_RUNS = sum(places * seeds for places, seeds in PLANS[PLAN])
 FIRST = {name: each["choices"][0] for name, each in SPACE.items()}  # what the base recipe has
 
 
@@ -170,17 +168,13 @@ def regret_of(study: Study, simulated: Simulated) -> float:
 
 
 def with_finals(study: Study, simulated: Simulated) -> float:
-    """The regret of who wins them; a fresh seed is one of the table's, for all alike."""
+    """The regret of who wins them."""
     scores = {each.number: each.score for each in study.tried() if each.state == COMPLETE}
     if not scores:
         return 1.0
-    finals, values = Finals(PLAN, scores, study.sign, BASE_NUMBER), simulated.one.accuracy.max(2)
-    luck, columns = np.random.default_rng([study.seed, 2]), dict[int, int]()
-    while wanted := finals.wanted():
-        for number, index in wanted:
-            column = columns.setdefault(index, int(luck.integers(values.shape[1])))
-            finals.tell(number, index, float(values[simulated.rows[number][0], column]))
-    return simulated.regret(finals.verdict(0.95).winner.number)
+    rows = {number: recipe for number, (recipe, _) in simulated.rows.items()}
+    luck = np.random.default_rng([study.seed, 2])
+    return simulated.regret(won(scores, rows, simulated.one.accuracy.max(2), luck))
 
 
 def to_the_end(job: Job) -> tuple[float, float]:

@@ -26,7 +26,7 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from multiprocessing.pool import Pool
 from typing import Any
@@ -55,17 +55,29 @@ def search(method: str, one: Task, seed: int, budget: int) -> float:
         _assays(sampler, shown, seed, budget - FINALS_RUNS * finals)
     else:
         _optunas(method, shown, seed, budget)
-    return shown.regret(_finals(shown) if finals else None)
+    chosen = won(dict(enumerate(shown.values)), shown.rows, one.values, shown.luck) if finals else None
+    return shown.regret(chosen)
 
 
-def _finals(shown: Shown) -> int:
-    """The trial that wins them; a fresh seed is one of the table's, for all alike."""
-    finals, values = Finals(PLAN, dict(enumerate(shown.values)), sign=1, base=0), shown.task.values
+def won(
+    scores: Mapping[int, float],
+    rows: Sequence[int] | Mapping[int, int],
+    values: np.ndarray,
+    luck: np.random.Generator,
+) -> int:
+    """The trial that wins the finals of these; a fresh seed is one of the table's, for all alike.
+
+    Args:
+        scores: trial → what the search saw of it.
+        rows: trial → its row in `values`.
+        values: recipes × seeds.
+    """
+    finals = Finals(PLAN, scores, sign=1, base=0)
     columns: dict[int, int] = {}
     while wanted := finals.wanted():
         for number, index in wanted:
-            column = columns.setdefault(index, int(shown.luck.integers(values.shape[1])))
-            finals.tell(number, index, float(values[shown.rows[number], column]))
+            column = columns.setdefault(index, int(luck.integers(values.shape[1])))
+            finals.tell(number, index, float(values[rows[number], column]))
     return finals.verdict(0.95).winner.number
 
 
