@@ -38,6 +38,8 @@ def strict(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     folder = tmp_path_factory.mktemp("strict")
     (folder / "params.yaml").write_text(f"tracking: {{uri: 'sqlite:///{project}/mlruns/mlflow.db'}}\nserve: {STRICT}\n")
     with serving(folder, ASSAY_SERVE_TOKEN=TOKEN) as served:
+        # It hangs up on a connection that was idle for a second, be it in the moment in which the next request comes.
+        served.session.headers["connection"] = "close"
         yield served
 
 
